@@ -1,0 +1,109 @@
+"""The configuration as plain values: what the file said, checked, in the units of its keys."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from ipaddress import IPv4Interface, IPv6Interface
+from pathlib import Path
+
+from vrrpd.protocol.advert import ChecksumForm, Family, IPAddress
+from vrrpd.protocol.parameters import Parameters
+from vrrpd.protocol.timing import PRIORITY_DEFAULT, Centiseconds, centiseconds
+
+DEFAULT_FILE = Path("/etc/vrrpd/vrrpd.toml")
+DEFAULT_CONTROL_SOCKET = Path("/run/vrrpd/vrrpd.sock")
+
+
+class GarpForm(StrEnum):
+    """The operation field of a gratuitous ARP (RFC 5227 section 3): some switches and hosts heed only one."""
+
+    REQUEST = "request"
+    REPLY = "reply"
+
+
+@dataclass(frozen=True, slots=True)
+class VirtualAddress:
+    """One entry of `virtual_ipaddress`."""
+
+    interface_address: IPv4Interface | IPv6Interface
+    """Address and prefix length, as the kernel is to have them."""
+    dev: str
+    """The interface that carries it; the instance's own unless said otherwise."""
+    label: str | None = None
+    """IPv4 only, at most 15 characters."""
+    noprefixroute: bool | None = None
+    """Whether to keep the kernel from adding a route to the prefix. None: where another address has one already."""
+
+    @property
+    def address(self) -> IPAddress:
+        """The address without its prefix length."""
+        return self.interface_address.ip
+
+    def __str__(self) -> str:
+        return str(self.interface_address)
+
+
+@dataclass(frozen=True, slots=True)
+class GarpSettings:
+    """When gratuitous ARP (IPv6: unsolicited NA) is repeated; keepalived's keys and meaning."""
+
+    master_delay: float = 5.0
+    """Seconds from the transition to the second set; 0: no second set."""
+    master_repeat: int = 5
+    """Announcements of each address in a set."""
+    master_refresh: float = 0.0
+    """Seconds between refreshes while MASTER; 0: none."""
+    master_refresh_repeat: int = 1
+    """Announcements of each address in a refresh."""
+    form: GarpForm = GarpForm.REQUEST
+
+
+@dataclass(frozen=True, slots=True)
+class VrrpInstance:
+    """One `[[vrrp_instance]]`."""
+
+    name: str
+    interface: str
+    virtual_router_id: int
+    virtual_ipaddress: tuple[VirtualAddress, ...]
+    """All of one family; for IPv6 a link-local one comes first."""
+    priority: int = PRIORITY_DEFAULT
+    advert_int: float = 1.0
+    """Seconds, a whole number of centiseconds."""
+    nopreempt: bool = False
+    preempt_delay: float = 0.0
+    """Seconds."""
+    link_up_delay: float = 0.5
+    """Seconds that a link must have been up again before the instance leaves FAULT."""
+    checksum: ChecksumForm = ChecksumForm.PSEUDO_HEADER
+    """The form in which IPv4 adverts are sent; both are received."""
+    garp: GarpSettings = GarpSettings()
+
+    @property
+    def family(self) -> Family:
+        """The family of its virtual addresses."""
+        return Family.of(self.virtual_ipaddress[0].address)
+
+    @property
+    def key(self) -> tuple[str, Family, int]:
+        """What makes two configurations speak of the same virtual router."""
+        return self.interface, self.family, self.virtual_router_id
+
+    def parameters(self) -> Parameters:
+        """The same in the protocol's units."""
+        return Parameters(
+            virtual_router_id=self.virtual_router_id,
+            addresses=tuple(vip.address for vip in self.virtual_ipaddress),
+            priority=self.priority,
+            advertisement_interval=Centiseconds(round(centiseconds(self.advert_int))),
+            preempt=not self.nopreempt,
+            preempt_delay=centiseconds(self.preempt_delay),
+            recovery_delay=centiseconds(self.link_up_delay),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """A whole configuration file."""
+
+    instances: tuple[VrrpInstance, ...]
+    control_socket: Path = DEFAULT_CONTROL_SOCKET

@@ -1,0 +1,94 @@
+"""What a virtual router wants done: imperatives, carried out in order by whoever drives it."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from vrrpd.protocol.advert import Advert, IPAddress
+from vrrpd.protocol.events import Timer
+from vrrpd.protocol.timing import Centiseconds
+
+
+class State(StrEnum):
+    """RFC 9568 section 6.3 (which says Active for MASTER), and FAULT: it should take part and cannot."""
+
+    INIT = "INIT"
+    BACKUP = "BACKUP"
+    MASTER = "MASTER"
+    FAULT = "FAULT"
+
+
+class Anomaly(StrEnum):
+    """What a valid advert shows to be wrong between routers; counted, and logged at a limited rate."""
+
+    INTERVAL_DIFFERS = "interval_differs"
+    ADDRESSES_DIFFER = "addresses_differ"
+    ANOTHER_OWNER = "another_owner"
+    CONFLICTING_MASTER = "conflicting_master"
+    DUPLICATE_SOURCE = "duplicate_source"
+
+
+@dataclass(frozen=True, slots=True)
+class SendAdvert:
+    """Send an advert to the group, or to each unicast peer."""
+
+    priority: int
+    """0 resigns."""
+
+
+@dataclass(frozen=True, slots=True)
+class SetTimer:
+    """Start the timer, or start it anew; `TimerExpired` is owed when `delay` has passed."""
+
+    timer: Timer
+    delay: Centiseconds
+
+
+@dataclass(frozen=True, slots=True)
+class CancelTimer:
+    """Stop the timer; no `TimerExpired` is owed any more."""
+
+    timer: Timer
+
+
+@dataclass(frozen=True, slots=True)
+class AddAddresses:
+    """Put these virtual addresses on their interface."""
+
+    addresses: tuple[IPAddress, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveAddresses:
+    """Take these virtual addresses off their interface, if they are there."""
+
+    addresses: tuple[IPAddress, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Announce:
+    """Tell the link, by gratuitous ARP or unsolicited NA, that these addresses are here."""
+
+    addresses: tuple[IPAddress, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ReportTransition:
+    """Tell people and scripts."""
+
+    before: State
+    after: State
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReportAnomaly:
+    """Count it, and tell people now and then."""
+
+    anomaly: Anomaly
+    source: IPAddress
+    advert: Advert
+
+
+Effect = (
+    SendAdvert | SetTimer | CancelTimer | AddAddresses | RemoveAddresses | Announce | ReportTransition | ReportAnomaly
+)

@@ -1,0 +1,37 @@
+"""What the configuration says about one virtual router."""
+
+from dataclasses import dataclass
+
+from vrrpd.protocol.advert import Family, IPAddress
+from vrrpd.protocol.timing import PRIORITY_DEFAULT, PRIORITY_OWNER, Centiseconds
+
+
+@dataclass(frozen=True, slots=True)
+class Parameters:
+    """The parameters per virtual router of RFC 9568 section 6.1, and those that operators add.
+
+    Raises:
+        ValueError: a value that no router can work with.
+    """
+
+    virtual_router_id: int
+    addresses: tuple[IPAddress, ...]
+    """The virtual addresses, all of one family. For IPv6 the first is link-local (section 5.2.9)."""
+    priority: int = PRIORITY_DEFAULT
+    advertisement_interval: Centiseconds = Centiseconds(100)
+    preempt: bool = True
+    preempt_delay: Centiseconds = Centiseconds(0)
+    """How long a master of lower priority is tolerated before it is preempted."""
+    recovery_delay: Centiseconds = Centiseconds(0)
+    """How long a link must have been up again before the router takes part (debounce)."""
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.priority <= PRIORITY_OWNER:
+            raise ValueError(f"priority is {self.priority}; it must be 1-255")
+        if not self.addresses:
+            raise ValueError("a virtual router needs at least one address")
+
+    @property
+    def family(self) -> Family:
+        """The family of the virtual addresses."""
+        return Family.of(self.addresses[0])

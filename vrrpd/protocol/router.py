@@ -1,0 +1,291 @@
+"""The state machine of one virtual router (RFC 9568 section 6.4).
+
+Nothing here reads a clock, opens a socket or writes a log: an event goes in, the effects that it demands come out, in
+the order in which they are to be carried out. The advert always comes first.
+
+            Startup, link up, priority 255                 the rules, in one line each
+     INIT ─────────────────────────────────► MASTER        - a BACKUP takes over when it has heard nothing for
+      ▲ │                                     ▲ │            active_down_interval, or skew_time after a resignation
+      │ │ Startup, link up    Active_Down     │ │          - a MASTER yields to a higher priority, and to an equal
+      │ └───────────────────► BACKUP ─────────┘ │            one from a higher address; it answers a lower one
+      │       Shutdown          ▲ ▲  better     │          - with preempt off, a BACKUP tolerates any live master
+      ├─────────────────────────┘ └─────────────┤          - without a link there is nothing to compete for: FAULT
+      │                                         │
+      └───── FAULT ◄── link down, addresses refused (from any state); Recovery ──► as from INIT
+"""
+
+from vrrpd.protocol.advert import Advert, IPAddress
+from vrrpd.protocol.effects import (
+    AddAddresses,
+    Announce,
+    Anomaly,
+    CancelTimer,
+    Effect,
+    RemoveAddresses,
+    ReportAnomaly,
+    ReportTransition,
+    SendAdvert,
+    SetTimer,
+    State,
+)
+from vrrpd.protocol.events import (
+    AddressesFailed,
+    AdvertReceived,
+    Event,
+    LinkChanged,
+    ParametersChanged,
+    PriorityChanged,
+    Shutdown,
+    Startup,
+    Timer,
+    TimerExpired,
+)
+from vrrpd.protocol.parameters import Parameters
+from vrrpd.protocol.timing import (
+    PRIORITY_OWNER,
+    PRIORITY_RESIGN,
+    Centiseconds,
+    active_down_interval,
+    skew_time,
+)
+
+ADDRESSES_RETRY_DELAY = Centiseconds(500)
+"""How long a router whose addresses were refused stays in FAULT before it competes again."""
+
+Effects = tuple[Effect, ...]
+
+
+class VirtualRouter:
+    """One virtual router: give it events, carry out the effects.
+
+    Three callers drive it: the speaker (sockets and a real clock), the simulated LAN of the tests (a virtual clock),
+    and the tests of single rules.
+    """
+
+    def __init__(self, parameters: Parameters) -> None:
+        self.parameters = parameters
+        self.state = State.INIT
+        self.priority = parameters.priority
+        """What the router competes with: the configured priority unless tracking has moved it."""
+        self.active_adver_interval = parameters.advertisement_interval
+        """The interval of the master that is heard; one's own until one is (Active_Adver_Interval)."""
+        self.master: AdvertReceived | None = None
+        """The last advert that this router, as BACKUP, followed."""
+        self._link = LinkChanged(up=False, reason="the interface was not looked at yet")
+        self._preempt_delay_running = False
+        self._preempt_delay_over = False
+        self._judged: tuple[Advert, Parameters, Effects] | None = None
+
+    @property
+    def skew_time(self) -> Centiseconds:
+        """Skew_Time of section 6.1, from the interval that is in force."""
+        return skew_time(self.priority, self.active_adver_interval)
+
+    @property
+    def active_down_interval(self) -> Centiseconds:
+        """Active_Down_Interval of section 6.1, from the interval that is in force."""
+        return active_down_interval(self.priority, self.active_adver_interval)
+
+    @property
+    def address(self) -> IPAddress | None:
+        """The primary address that adverts are sent from, while the link is up."""
+        return self._link.address if self._link.up else None
+
+    def handle(self, event: Event) -> Effects:
+        """Take note of `event`; the effects are to be carried out in order, before the next event."""
+        if self.state is State.BACKUP:
+            return self._in_backup(event)
+        if self.state is State.MASTER:
+            return self._in_master(event)
+        if self.state is State.FAULT:
+            return self._in_fault(event)
+        return self._in_init(event)
+
+    def _in_init(self, event: Event) -> Effects:
+        """Section 6.4.1."""
+        if isinstance(event, Startup):
+            return self._compete("startup") if self._link.up else self._fail(self._link.reason)
+        self._note(event)
+        return ()
+
+    def _in_backup(self, event: Event) -> Effects:
+        """Section 6.4.2, in its order."""
+        if isinstance(event, AdvertReceived):  # first in the code because it is all that happens, day after day
+            return self._heard_in_backup(event)
+        if isinstance(event, Shutdown):
+            return (CancelTimer(Timer.ACTIVE_DOWN), *self._forget_preempt_delay(), self._enter(State.INIT, "shutdown"))
+        if isinstance(event, TimerExpired):
+            if event.timer is Timer.ACTIVE_DOWN:
+                return self._become_master("the master is silent" if self.master else "no master was heard")
+            if event.timer is Timer.PREEMPT_DELAY:
+                self._preempt_delay_running, self._preempt_delay_over = False, True
+            return ()
+        if isinstance(event, LinkChanged) and not event.up:
+            self._link = event
+            return (CancelTimer(Timer.ACTIVE_DOWN), *self._forget_preempt_delay(), *self._fail(event.reason))
+        if isinstance(event, ParametersChanged) and self.master is None:
+            self.active_adver_interval = event.parameters.advertisement_interval
+        self._note(event)
+        return ()
+
+    def _heard_in_backup(self, event: AdvertReceived) -> Effects:
+        advert = event.advert
+        if not advert.priority:
+            return (SetTimer(Timer.ACTIVE_DOWN, self.skew_time), *self._anomalies(event))
+        effects: Effects = ()
+        if advert.priority >= self.priority or not self.parameters.preempt:
+            effects = self._forget_preempt_delay()
+        elif not self.parameters.preempt_delay or self._preempt_delay_over:
+            return self._anomalies(event)
+        elif not self._preempt_delay_running:
+            self._preempt_delay_running = True
+            effects = (SetTimer(Timer.PREEMPT_DELAY, self.parameters.preempt_delay),)
+        self._follow(event)
+        return (SetTimer(Timer.ACTIVE_DOWN, self.active_down_interval), *effects, *self._anomalies(event))
+
+    def _in_master(self, event: Event) -> Effects:
+        """Section 6.4.3, in its order."""
+        if isinstance(event, Shutdown):
+            return (*self._resign(), self._enter(State.INIT, "shutdown"))
+        if isinstance(event, TimerExpired):
+            return self._advertise() if event.timer is Timer.ADVER else ()
+        if isinstance(event, AdvertReceived):
+            return self._heard_in_master(event)
+        if isinstance(event, LinkChanged) and not event.up:
+            self._link = event
+            return (
+                CancelTimer(Timer.ADVER),
+                RemoveAddresses(self.parameters.addresses),
+                *self._fail(event.reason),
+            )
+        if isinstance(event, AddressesFailed):
+            return (
+                *self._resign(),
+                *self._fail(event.reason),
+                SetTimer(Timer.RECOVERY, ADDRESSES_RETRY_DELAY),
+            )
+        if isinstance(event, ParametersChanged):
+            return self._reconfigure_master(event)
+        self._note(event)
+        return self._advertise() if isinstance(event, PriorityChanged) else ()
+
+    def _heard_in_master(self, event: AdvertReceived) -> Effects:
+        advert = event.advert
+        if not advert.priority:
+            return (*self._advertise(), *self._anomalies(event))
+        if self._loses_to(event):
+            self._follow(event)
+            return (
+                CancelTimer(Timer.ADVER),
+                SetTimer(Timer.ACTIVE_DOWN, self.active_down_interval),
+                RemoveAddresses(self.parameters.addresses),
+                self._enter(State.BACKUP, f"{event.source} has priority {advert.priority}"),
+                *self._anomalies(event),
+            )
+        conflict = ReportAnomaly(Anomaly.CONFLICTING_MASTER, event.source, advert)
+        if event.source == self.address:
+            # Two routers with one address both win the tie; answering at once, they would answer each other forever.
+            return (conflict, ReportAnomaly(Anomaly.DUPLICATE_SOURCE, event.source, advert), *self._anomalies(event))
+        return (SendAdvert(self.priority), Announce(self.parameters.addresses), conflict, *self._anomalies(event))
+
+    def _in_fault(self, event: Event) -> Effects:
+        """Not in the RFC: the router would take part if it could."""
+        if isinstance(event, Shutdown):
+            return (CancelTimer(Timer.RECOVERY), self._enter(State.INIT, "shutdown"))
+        if isinstance(event, TimerExpired):
+            return self._compete("recovered") if event.timer is Timer.RECOVERY and self._link.up else ()
+        if isinstance(event, LinkChanged):
+            was_up, self._link = self._link.up, event
+            if event.up and not was_up:
+                return (SetTimer(Timer.RECOVERY, self.parameters.recovery_delay),)
+            return () if event.up else (CancelTimer(Timer.RECOVERY),)
+        self._note(event)
+        return ()
+
+    def _compete(self, reason: str) -> Effects:
+        """Leave INIT or FAULT (section 6.4.1, from its second line on)."""
+        self.master = None
+        self.active_adver_interval = self.parameters.advertisement_interval
+        if self.priority == PRIORITY_OWNER:
+            return self._become_master(f"{reason}: owner of the addresses")
+        return (SetTimer(Timer.ACTIVE_DOWN, self.active_down_interval), self._enter(State.BACKUP, reason))
+
+    def _become_master(self, reason: str) -> Effects:
+        self.master = None
+        forget = self._forget_preempt_delay()
+        return (
+            *self._advertise(),
+            AddAddresses(self.parameters.addresses),
+            Announce(self.parameters.addresses),
+            *forget,
+            self._enter(State.MASTER, reason),
+        )
+
+    def _advertise(self) -> Effects:
+        return (SendAdvert(self.priority), SetTimer(Timer.ADVER, self.parameters.advertisement_interval))
+
+    def _resign(self) -> Effects:
+        return (
+            SendAdvert(PRIORITY_RESIGN),
+            CancelTimer(Timer.ADVER),
+            RemoveAddresses(self.parameters.addresses),
+        )
+
+    def _fail(self, reason: str) -> Effects:
+        return (self._enter(State.FAULT, reason),)
+
+    def _enter(self, state: State, reason: str) -> ReportTransition:
+        before, self.state = self.state, state
+        return ReportTransition(before, state, reason)
+
+    def _follow(self, event: AdvertReceived) -> None:
+        self.master = event
+        self.active_adver_interval = event.advert.max_advertise_interval
+
+    def _loses_to(self, event: AdvertReceived) -> bool:
+        """Whether this MASTER yields (section 6.4.3): addresses are compared as unsigned integers, network order."""
+        if event.advert.priority != self.priority:
+            return event.advert.priority > self.priority
+        return self.address is None or int(event.source) > int(self.address)
+
+    def _reconfigure_master(self, event: ParametersChanged) -> Effects:
+        before = self.parameters.addresses
+        self._note(event)
+        after = self.parameters.addresses
+        gone = tuple(address for address in before if address not in after)
+        new = tuple(address for address in after if address not in before)
+        return (
+            *self._advertise(),  # at once: a BACKUP must learn a longer interval before the old one runs out
+            *((RemoveAddresses(gone),) if gone else ()),
+            *((AddAddresses(new), Announce(new)) if new else ()),
+        )
+
+    def _forget_preempt_delay(self) -> Effects:
+        was_running, self._preempt_delay_running, self._preempt_delay_over = self._preempt_delay_running, False, False
+        return (CancelTimer(Timer.PREEMPT_DELAY),) if was_running else ()
+
+    def _note(self, event: Event) -> None:
+        """Take over facts that change what the router will do, in a state where they demand nothing now."""
+        if isinstance(event, LinkChanged):
+            self._link = event
+        elif isinstance(event, PriorityChanged):
+            self.priority = event.priority
+        elif isinstance(event, ParametersChanged):
+            self.parameters = event.parameters
+            self.priority = event.parameters.priority
+
+    def _anomalies(self, event: AdvertReceived) -> Effects:
+        """What section 7.1 wants logged. The advert is processed all the same."""
+        advert, mine = event.advert, self.parameters
+        if self._judged and self._judged[0] is advert and self._judged[1] is mine:
+            return self._judged[2]  # a driver hands in the same object while the same bytes arrive
+        found: list[Anomaly] = []
+        if advert.max_advertise_interval != mine.advertisement_interval:
+            found.append(Anomaly.INTERVAL_DIFFERS)
+        if set(advert.addresses) != set(mine.addresses):
+            found.append(Anomaly.ADDRESSES_DIFFER)
+        if advert.priority == PRIORITY_OWNER == mine.priority:
+            found.append(Anomaly.ANOTHER_OWNER)
+        effects = tuple(ReportAnomaly(anomaly, event.source, advert) for anomaly in found)
+        self._judged = (advert, mine, effects)
+        return effects
