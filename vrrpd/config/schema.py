@@ -1,0 +1,190 @@
+"""Every key that a configuration file can have, as data, and the reading of a table by it.
+
+Defaults are those of the fields in `vrrpd.config.model`; a key that is not in the file is not passed on.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from vrrpd.config.kinds import (
+    AlwaysTrue,
+    Choice,
+    Flag,
+    InterfaceAddress,
+    InterfaceName,
+    Kind,
+    Label,
+    Name,
+    Seconds,
+    SocketPath,
+    Whole,
+)
+from vrrpd.config.model import GarpForm
+from vrrpd.config.problems import KeyPath, Refused, Report
+from vrrpd.protocol.advert import ChecksumForm
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A key of a table."""
+
+    name: str
+    kind: Kind | None
+    """None: a list, the elements of which are read one by one where it is known what they belong to."""
+    required: str = ""
+    """What to write if it is missing; empty: it may be."""
+    ipv4_only: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """The keys of one kind of table."""
+
+    title: str
+    """What it is called in messages."""
+    place: str
+    """Where its keys are to be written, for messages."""
+    keys: tuple[Key, ...]
+    unsupported: Mapping[str, str]
+    """Keys that exist, but not in this version: what to do instead."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The keys that can be used."""
+        return tuple(key.name for key in self.keys)
+
+
+_REMOVE = "remove it"
+
+TOP = Table(
+    "the file itself",
+    "above the first [[vrrp_instance]]",
+    (
+        Key("control_socket", SocketPath()),
+        Key("vrrp_instance", None),
+    ),
+    {
+        "http": _REMOVE,
+        "virtual_server": _REMOVE,
+        "virtual_server_group": _REMOVE,
+        "vrrp_sync_group": _REMOVE,
+        "vrrp_script": _REMOVE,
+        "vrrp_track_process": _REMOVE,
+        "vrrp_track_file": _REMOVE,
+        "global_defs": _REMOVE,
+        "static_ipaddress": _REMOVE,
+        "static_routes": _REMOVE,
+        "static_rules": _REMOVE,
+    },
+)
+
+INSTANCE = Table(
+    "[[vrrp_instance]]",
+    "below a [[vrrp_instance]]",
+    (
+        Key("name", Name(), required='add name = "..."'),
+        Key("interface", InterfaceName(), required='add interface = "...", the interface that the adverts use'),
+        Key("virtual_router_id", Whole(1, 255), required="add virtual_router_id = 1-255, the same on all its routers"),
+        Key("priority", Whole(1, 255)),
+        Key("advert_int", Seconds(0.01, 40.95, in_centiseconds=True)),
+        Key("nopreempt", Flag()),
+        Key("preempt_delay", Seconds(0, 1000)),
+        Key("link_up_delay", Seconds(0, 1000)),
+        Key("accept", AlwaysTrue()),
+        Key("checksum", Choice(ChecksumForm), ipv4_only=True),
+        Key("garp_master_delay", Seconds(0, 3600)),
+        Key("garp_master_repeat", Whole(1, 1000)),
+        Key("garp_master_refresh", Seconds(0, 86400)),
+        Key("garp_master_refresh_repeat", Whole(1, 1000)),
+        Key("garp_form", Choice(GarpForm), ipv4_only=True),
+        Key("virtual_ipaddress", None, required='add virtual_ipaddress = ["ADDRESS/PREFIX"]'),
+    ),
+    {
+        "unicast_src_ip": _REMOVE,
+        "unicast_peer": "remove it: adverts go to the multicast group",
+        "track_interface": "remove it: the link of the instance's own interface is always watched",
+        "track_script": _REMOVE,
+        "track_process": _REMOVE,
+        "track_file": _REMOVE,
+        "use_vmac": _REMOVE,
+        "notify": _REMOVE,
+        "notify_master": _REMOVE,
+        "notify_backup": _REMOVE,
+        "notify_fault": _REMOVE,
+        "notify_stop": _REMOVE,
+        "virtual_ipaddress_excluded": "put the addresses into virtual_ipaddress",
+        "virtual_routes": _REMOVE,
+        "virtual_rules": _REMOVE,
+        "mcast_src_ip": "remove it: adverts come from the interface's primary address",
+        "authentication": "remove it: VRRPv3 has none",
+        "state": "remove it: the election by priority decides who is master",
+        "version": "remove it: it is always 3",
+    },
+)
+
+ADDRESS = Table(
+    "an entry of virtual_ipaddress",
+    'into its entry: { address = "...", ... }',
+    (
+        Key("address", InterfaceAddress(), required='add address = "ADDRESS/PREFIX"'),
+        Key("dev", InterfaceName()),
+        Key("label", Label(), ipv4_only=True),
+        Key("noprefixroute", Flag()),
+    ),
+    {
+        "brd": _REMOVE,
+        "scope": _REMOVE,
+        "home": _REMOVE,
+        "mngtmpaddr": _REMOVE,
+        "preferred_lft": _REMOVE,
+    },
+)
+
+
+def read_table(raw: Mapping[str, object], table: Table, path: KeyPath, report: Report) -> dict[str, Any]:
+    """The values of the table's keys as far as they are right; what is not goes to the report.
+
+    Keys without a kind are not among them, but are known.
+    """
+    for name in raw:
+        if name not in table.names:
+            _report_unknown(name, table, (*path, name), report)
+    values: dict[str, Any] = {}
+    for key in table.keys:
+        if key.name not in raw:
+            if key.required:
+                report.add((*path, key.name), "the key is missing", key.required)
+        elif key.kind:
+            try:
+                values[key.name] = key.kind.read(raw[key.name])
+            except Refused as refused:
+                report.add((*path, key.name), refused.wrong, refused.remedy)
+    return values
+
+
+def refuse_ipv4_only(raw: Mapping[str, object], table: Table, path: KeyPath, report: Report) -> None:
+    """Report the keys that mean nothing for an IPv6 instance or address."""
+    for key in table.keys:
+        if key.ipv4_only and key.name in raw:
+            report.add((*path, key.name), "it is for IPv4 only, and this is IPv6", _REMOVE)
+
+
+def _report_unknown(name: str, table: Table, path: KeyPath, report: Report) -> None:
+    if name in table.unsupported:
+        report.add(path, "it is not supported by this version", table.unsupported[name])
+        return
+    for other in (TOP, INSTANCE, ADDRESS):
+        if name in other.names:
+            report.add(path, f"it is a key of {other.title}, not of {table.title}", f"move it {other.place}")
+            return
+    import difflib  # noqa: PLC0415  (only a wrong file needs it)
+
+    nearest = difflib.get_close_matches(name[:100], (*table.names, *table.unsupported), n=1, cutoff=0.5)
+    if not nearest:
+        remedy = f"remove it; the known keys are {', '.join(table.names)}"
+    elif nearest[0] in table.unsupported:
+        remedy = f"remove it; the nearest key, {nearest[0]}, is not supported by this version"
+    else:
+        remedy = f"did you mean {nearest[0]}?"
+    report.add(path, "it is not a known key", remedy)
