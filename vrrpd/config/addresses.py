@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from ipaddress import IPv6Address, IPv6Interface
 
-from vrrpd.config.kinds import InterfaceAddress
+from vrrpd.config.kinds import interface_address
 from vrrpd.config.model import VirtualAddress
 from vrrpd.config.problems import KeyPath, Refused, Report, shown
 from vrrpd.config.schema import ADDRESS, INSTANCE, read_table, refuse_ipv4_only
@@ -75,7 +75,7 @@ def _lacks_link_local(addresses: list[Located]) -> bool:
 def _read_entry(raw: object, path: KeyPath, report: Report, interface: str) -> VirtualAddress | None:
     if not isinstance(raw, dict):
         try:
-            return VirtualAddress(InterfaceAddress().read(raw), interface)
+            return VirtualAddress(interface_address(raw), interface)
         except Refused as refused:
             report.add(path, refused.wrong, refused.remedy)
             return None

@@ -1,15 +1,13 @@
 """What instances of one file must not have in common."""
 
 from collections.abc import Hashable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from vrrpd.config.addresses import Located
 from vrrpd.config.problems import KeyPath, Report, shown
 
 
-@dataclass(frozen=True, slots=True)
-class Draft:
+class Draft(NamedTuple):
     """What could be read of one instance, so that one with an error is compared with the others all the same."""
 
     path: KeyPath

@@ -16,7 +16,8 @@ _INSTANCES = "vrrp_instance"
 _ADDRESSES = "virtual_ipaddress"
 _GARP = "garp_"
 _ADD_INSTANCE = "add a [[vrrp_instance]] with name, interface, virtual_router_id and virtual_ipaddress"
-_SYNTAX_PLACE = re.compile(r" \(at (?:line (?P<line>\d+), column (?P<column>\d+)|end of document)\)$")
+_SYNTAX_PLACE = r" \(at (?:line (?P<line>\d+), column (?P<column>\d+)|end of document)\)$"
+"""How tomllib's messages end."""
 
 
 def load(path: Path) -> Config:
@@ -81,10 +82,10 @@ def _toml(text: str, name: str) -> dict[str, Any]:
         message = str(error)
     lines = text.rstrip().splitlines() or [""]
     line, where = 1, ""
-    if place := _SYNTAX_PLACE.search(message):
+    if place := re.search(_SYNTAX_PLACE, message):
         line = int(place["line"] or len(lines))
         where = f" at column {place['column']} of {shown(lines[line - 1].strip())}" if place["line"] else " at the end"
-    wrong = f"it is not TOML: {_SYNTAX_PLACE.sub('', message)}{where}"
+    wrong = f"it is not TOML: {re.sub(_SYNTAX_PLACE, '', message)}{where}"
     raise ConfigError([Problem(name, line, "", wrong, "strings need quotes, and a key stands only once")])
 
 

@@ -1,7 +1,7 @@
 """What is wrong with a configuration file, told all at once, and to people."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 KeyPath = tuple[str | int, ...]
 """The way to a value from the top of a file: keys, and indices of arrays."""
@@ -10,8 +10,7 @@ _SHOWN_CHARACTERS = 60
 _BARE_KEY_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_")
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
+class Problem(NamedTuple):
     """One error: `FILE:LINE: key: what is wrong; what to do`."""
 
     file: str

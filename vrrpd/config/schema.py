@@ -4,41 +4,26 @@ Defaults are those of the fields in `vrrpd.config.model`; a key that is not in t
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
-from vrrpd.config.kinds import (
-    AlwaysTrue,
-    Choice,
-    Flag,
-    InterfaceAddress,
-    InterfaceName,
-    Kind,
-    Label,
-    Name,
-    Seconds,
-    SocketPath,
-    Whole,
-)
+from vrrpd.config import kinds
 from vrrpd.config.model import GarpForm
 from vrrpd.config.problems import KeyPath, Refused, Report
 from vrrpd.protocol.advert import ChecksumForm
 
 
-@dataclass(frozen=True, slots=True)
-class Key:
+class Key(NamedTuple):
     """A key of a table."""
 
     name: str
-    kind: Kind | None
+    kind: kinds.Kind | None
     """None: a list, the elements of which are read one by one where it is known what they belong to."""
     required: str = ""
     """What to write if it is missing; empty: it may be."""
     ipv4_only: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Table:
+class Table(NamedTuple):
     """The keys of one kind of table."""
 
     title: str
@@ -61,7 +46,7 @@ TOP = Table(
     "the file itself",
     "above the first [[vrrp_instance]]",
     (
-        Key("control_socket", SocketPath()),
+        Key("control_socket", kinds.socket_path),
         Key("vrrp_instance", None),
     ),
     {
@@ -83,21 +68,25 @@ INSTANCE = Table(
     "[[vrrp_instance]]",
     "below a [[vrrp_instance]]",
     (
-        Key("name", Name(), required='add name = "..."'),
-        Key("interface", InterfaceName(), required='add interface = "...", the interface that the adverts use'),
-        Key("virtual_router_id", Whole(1, 255), required="add virtual_router_id = 1-255, the same on all its routers"),
-        Key("priority", Whole(1, 255)),
-        Key("advert_int", Seconds(0.01, 40.95, in_centiseconds=True)),
-        Key("nopreempt", Flag()),
-        Key("preempt_delay", Seconds(0, 1000)),
-        Key("link_up_delay", Seconds(0, 1000)),
-        Key("accept", AlwaysTrue()),
-        Key("checksum", Choice(ChecksumForm), ipv4_only=True),
-        Key("garp_master_delay", Seconds(0, 3600)),
-        Key("garp_master_repeat", Whole(1, 1000)),
-        Key("garp_master_refresh", Seconds(0, 86400)),
-        Key("garp_master_refresh_repeat", Whole(1, 1000)),
-        Key("garp_form", Choice(GarpForm), ipv4_only=True),
+        Key("name", kinds.name, required='add name = "..."'),
+        Key("interface", kinds.interface_name, required='add interface = "...", the interface that the adverts use'),
+        Key(
+            "virtual_router_id",
+            kinds.whole(1, 255),
+            required="add virtual_router_id = 1-255, the same on all its routers",
+        ),
+        Key("priority", kinds.whole(1, 255)),
+        Key("advert_int", kinds.whole_centiseconds(0.01, 40.95)),
+        Key("nopreempt", kinds.flag),
+        Key("preempt_delay", kinds.seconds(0, 1000)),
+        Key("link_up_delay", kinds.seconds(0, 1000)),
+        Key("accept", kinds.always_true),
+        Key("checksum", kinds.choice(ChecksumForm), ipv4_only=True),
+        Key("garp_master_delay", kinds.seconds(0, 3600)),
+        Key("garp_master_repeat", kinds.whole(1, 1000)),
+        Key("garp_master_refresh", kinds.seconds(0, 86400)),
+        Key("garp_master_refresh_repeat", kinds.whole(1, 1000)),
+        Key("garp_form", kinds.choice(GarpForm), ipv4_only=True),
         Key("virtual_ipaddress", None, required='add virtual_ipaddress = ["ADDRESS/PREFIX"]'),
     ),
     {
@@ -127,10 +116,10 @@ ADDRESS = Table(
     "an entry of virtual_ipaddress",
     'into its entry: { address = "...", ... }',
     (
-        Key("address", InterfaceAddress(), required='add address = "ADDRESS/PREFIX"'),
-        Key("dev", InterfaceName()),
-        Key("label", Label(), ipv4_only=True),
-        Key("noprefixroute", Flag()),
+        Key("address", kinds.interface_address, required='add address = "ADDRESS/PREFIX"'),
+        Key("dev", kinds.interface_name),
+        Key("label", kinds.label, ipv4_only=True),
+        Key("noprefixroute", kinds.flag),
     ),
     {
         "brd": _REMOVE,
@@ -157,7 +146,7 @@ def read_table(raw: Mapping[str, object], table: Table, path: KeyPath, report: R
                 report.add((*path, key.name), "the key is missing", key.required)
         elif key.kind:
             try:
-                values[key.name] = key.kind.read(raw[key.name])
+                values[key.name] = key.kind(raw[key.name])
             except Refused as refused:
                 report.add((*path, key.name), refused.wrong, refused.remedy)
     return values
