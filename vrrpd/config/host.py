@@ -1,0 +1,67 @@
+"""What the checks need to know of the host: its interfaces and their addresses."""
+
+from dataclasses import dataclass
+from ipaddress import IPv4Interface, IPv6Interface, ip_interface
+
+from vrrpd.protocol.advert import IP_PROTOCOL, IPAddress
+
+_IFF_UP_AND_RUNNING = 0x41
+_IFA_F_DADFAILED = 0x08
+_IFA_F_TENTATIVE = 0x40
+
+
+@dataclass(frozen=True, slots=True)
+class HostAddress:
+    """One address on an interface."""
+
+    interface_address: IPv4Interface | IPv6Interface
+    usable: bool = True
+    """Duplicate detection is over and found nobody."""
+    ours: bool = False
+    """A vrrpd put it there, so it is a virtual one; the kernel remembers that since 5.18."""
+
+    @property
+    def address(self) -> IPAddress:
+        """The address without its prefix length."""
+        return self.interface_address.ip
+
+
+@dataclass(frozen=True, slots=True)
+class Interface:
+    """One interface as it is at present."""
+
+    up: bool = True
+    """Administratively, and with a carrier."""
+    addresses: tuple[HostAddress, ...] = ()
+
+
+Interfaces = dict[str, Interface]
+
+
+def present_interfaces() -> Interfaces:
+    """The interfaces of this network namespace, by name. Not for use inside an asyncio loop.
+
+    Raises:
+        OSError: the kernel does not tell.
+    """
+    from pyroute2.iproute.linux import IPRoute  # noqa: PLC0415  (a quarter of a second, and only `check` needs it)
+
+    with IPRoute() as route:
+        links = {link["index"]: link for link in route.get_links()}
+        addresses: dict[int, list[HostAddress]] = {index: [] for index in links}
+        for entry in route.get_addr():
+            if entry["index"] in links and (text := entry.get("IFA_LOCAL") or entry.get("IFA_ADDRESS")):
+                flags = entry.get("IFA_FLAGS") or entry["flags"]
+                addresses[entry["index"]].append(
+                    HostAddress(
+                        ip_interface(f"{text}/{entry['prefixlen']}"),
+                        usable=not flags & (_IFA_F_TENTATIVE | _IFA_F_DADFAILED),
+                        ours=entry.get("IFA_PROTO") == IP_PROTOCOL,
+                    )
+                )
+    return {
+        link.get("IFLA_IFNAME"): Interface(
+            link["flags"] & _IFF_UP_AND_RUNNING == _IFF_UP_AND_RUNNING, tuple(addresses[index])
+        )
+        for index, link in links.items()
+    }
