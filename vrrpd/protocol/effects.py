@@ -72,6 +72,11 @@ class Announce:
 
 
 @dataclass(frozen=True, slots=True)
+class Reannounce:
+    """Announce the addresses that were announced before again: another master may have told the link otherwise."""
+
+
+@dataclass(frozen=True, slots=True)
 class ReportTransition:
     """Tell people and scripts."""
 
@@ -90,5 +95,13 @@ class ReportAnomaly:
 
 
 Effect = (
-    SendAdvert | SetTimer | CancelTimer | AddAddresses | RemoveAddresses | Announce | ReportTransition | ReportAnomaly
+    SendAdvert
+    | SetTimer
+    | CancelTimer
+    | AddAddresses
+    | RemoveAddresses
+    | Announce
+    | Reannounce
+    | ReportTransition
+    | ReportAnomaly
 )

@@ -21,6 +21,7 @@ from vrrpd.protocol.effects import (
     Anomaly,
     CancelTimer,
     Effect,
+    Reannounce,
     RemoveAddresses,
     ReportAnomaly,
     ReportTransition,
@@ -50,7 +51,9 @@ from vrrpd.protocol.timing import (
 )
 
 ADDRESSES_RETRY_DELAY = Centiseconds(500)
-"""How long a router whose addresses were refused stays in FAULT before it competes again."""
+ADDRESSES_RETRY_DELAY_MAX = Centiseconds(60000)
+"""How long a router whose addresses were refused stays in FAULT before it competes again; doubled each time, since each
+try takes the addresses away from a master that holds them."""
 
 Effects = tuple[Effect, ...]
 
@@ -74,6 +77,8 @@ class VirtualRouter:
         self._link = LinkChanged(up=False, reason="the interface was not looked at yet")
         self._preempt_delay_running = False
         self._preempt_delay_over = False
+        self._addresses_retry_delay = ADDRESSES_RETRY_DELAY
+        self._silence = ""
         self._judged: tuple[Advert, Parameters, Effects] | None = None
 
     @property
@@ -116,7 +121,7 @@ class VirtualRouter:
             return (CancelTimer(Timer.ACTIVE_DOWN), *self._forget_preempt_delay(), self._enter(State.INIT, "shutdown"))
         if isinstance(event, TimerExpired):
             if event.timer is Timer.ACTIVE_DOWN:
-                return self._become_master("the master is silent" if self.master else "no master was heard")
+                return self._become_master(self._silence)
             if event.timer is Timer.PREEMPT_DELAY:
                 self._preempt_delay_running, self._preempt_delay_over = False, True
             return ()
@@ -131,6 +136,7 @@ class VirtualRouter:
     def _heard_in_backup(self, event: AdvertReceived) -> Effects:
         advert = event.advert
         if not advert.priority:
+            self._silence = "the master resigned"
             return (SetTimer(Timer.ACTIVE_DOWN, self.skew_time), *self._anomalies(event))
         effects: Effects = ()
         if advert.priority >= self.priority or not self.parameters.preempt:
@@ -148,6 +154,7 @@ class VirtualRouter:
         if isinstance(event, Shutdown):
             return (*self._resign(), self._enter(State.INIT, "shutdown"))
         if isinstance(event, TimerExpired):
+            self._addresses_retry_delay = ADDRESSES_RETRY_DELAY
             return self._advertise() if event.timer is Timer.ADVER else ()
         if isinstance(event, AdvertReceived):
             return self._heard_in_master(event)
@@ -159,11 +166,9 @@ class VirtualRouter:
                 *self._fail(event.reason),
             )
         if isinstance(event, AddressesFailed):
-            return (
-                *self._resign(),
-                *self._fail(event.reason),
-                SetTimer(Timer.RECOVERY, ADDRESSES_RETRY_DELAY),
-            )
+            delay = self._addresses_retry_delay
+            self._addresses_retry_delay = Centiseconds(min(2 * delay, ADDRESSES_RETRY_DELAY_MAX))
+            return (*self._resign(), *self._fail(event.reason), SetTimer(Timer.RECOVERY, delay))
         if isinstance(event, ParametersChanged):
             return self._reconfigure_master(event)
         self._note(event)
@@ -186,7 +191,7 @@ class VirtualRouter:
         if event.source == self.address:
             # Two routers with one address both win the tie; answering at once, they would answer each other forever.
             return (conflict, ReportAnomaly(Anomaly.DUPLICATE_SOURCE, event.source, advert), *self._anomalies(event))
-        return (SendAdvert(self.priority), Announce(self.parameters.addresses), conflict, *self._anomalies(event))
+        return (SendAdvert(self.priority), Reannounce(), conflict, *self._anomalies(event))
 
     def _in_fault(self, event: Event) -> Effects:
         """Not in the RFC: the router would take part if it could."""
@@ -205,6 +210,7 @@ class VirtualRouter:
     def _compete(self, reason: str) -> Effects:
         """Leave INIT or FAULT (section 6.4.1, from its second line on)."""
         self.master = None
+        self._silence = "no master was heard"
         self.active_adver_interval = self.parameters.advertisement_interval
         if self.priority == PRIORITY_OWNER:
             return self._become_master(f"{reason}: owner of the addresses")
@@ -240,6 +246,7 @@ class VirtualRouter:
 
     def _follow(self, event: AdvertReceived) -> None:
         self.master = event
+        self._silence = "the master is silent"
         self.active_adver_interval = event.advert.max_advertise_interval
 
     def _loses_to(self, event: AdvertReceived) -> bool:

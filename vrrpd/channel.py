@@ -1,0 +1,96 @@
+"""What supervisor and speaker tell each other over their socket pair: small typed messages, each with its length.
+
+Both ends are forked from one process image, so the messages are pickled as they are.
+"""
+
+import logging
+import pickle
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from vrrpd.config.model import Config
+
+_LENGTH = struct.Struct("!I")
+JSON = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Apply:
+    """To the speaker: this is the configuration now."""
+
+    request: int
+    config: Config
+
+
+@dataclass(frozen=True, slots=True)
+class TellStatus:
+    """To the speaker: say how things are."""
+
+    request: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """To the speaker: resign, remove the addresses, exit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """From the speaker: sockets are open and the routers have started."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """From the speaker: what a request led to."""
+
+    request: int
+    result: JSON = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """From the speaker, which must never wait for a terminal, a pipe or a disk."""
+
+    level: int
+    logger: str
+    created: float
+    """Seconds since 1970."""
+    message: str
+
+    @classmethod
+    def of(cls, record: logging.LogRecord) -> "LogLine":
+        """What `record` says, with a traceback if it has one."""
+        message = record.getMessage()
+        if record.exc_info:
+            message += "\n" + logging.Formatter().formatException(record.exc_info)
+        return cls(record.levelno, record.name, record.created, message)
+
+
+Message = Apply | TellStatus | Stop | Started | Answer | LogLine
+
+
+def pack(message: Message) -> bytes:
+    """The message as it goes over the socket pair."""
+    body = pickle.dumps(message, pickle.HIGHEST_PROTOCOL)
+    return _LENGTH.pack(len(body)) + body
+
+
+class Inbox:
+    """Puts messages together from the pieces that a stream delivers."""
+
+    def __init__(self) -> None:
+        self._pending = bytearray()
+
+    def feed(self, data: bytes) -> Iterator[Message]:
+        """The messages that `data` completes."""
+        self._pending += data
+        while len(self._pending) >= _LENGTH.size:
+            (length,) = _LENGTH.unpack_from(self._pending)
+            end = _LENGTH.size + length
+            if len(self._pending) < end:
+                return
+            body = bytes(self._pending[_LENGTH.size : end])
+            del self._pending[:end]
+            yield pickle.loads(body)  # noqa: S301 - from our own process, over a socket pair nobody else has

@@ -1,0 +1,43 @@
+"""The command line. Each command is a module with `add_arguments` and `run`, imported when it is called."""
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+
+from vrrpd import __version__
+
+EXIT_USAGE = 2
+
+_COMMANDS = {
+    "run": ("vrrpd.cli.run", "the daemon, in the foreground"),
+    "check": ("vrrpd.cli.check", "validate a configuration; say who will be master and what blocks a failover"),
+    "status": ("vrrpd.cli.status", "the running daemon: routers, addresses, counters"),
+    "reload": ("vrrpd.cli.reload", "have the running daemon apply the changed file"),
+    "demo": ("vrrpd.demo", "routers and a client in namespaces, live failovers, the outage measured"),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command that `argv` names (default: the process's own arguments); returns the exit code."""
+    arguments = [*(sys.argv[1:] if argv is None else argv)]
+    parser = argparse.ArgumentParser(
+        prog="vrrpd",
+        description="A native VRRPv3 speaker: elects a master, holds virtual addresses, fails over.",
+        epilog="example: vrrpd check -c /etc/vrrpd/vrrpd.toml && vrrpd run -c /etc/vrrpd/vrrpd.toml",
+    )
+    parser.add_argument("--version", action="version", version=f"vrrpd {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    named = next((argument for argument in arguments if argument in _COMMANDS), None)
+    for name, (module_name, summary) in _COMMANDS.items():
+        command = commands.add_parser(
+            name, help=summary, description=summary, formatter_class=argparse.RawDescriptionHelpFormatter
+        )
+        if name == named:
+            module = importlib.import_module(module_name)
+            command.epilog = module.EXAMPLE
+            module.add_arguments(command)
+            command.set_defaults(run=module.run)
+    parsed = parser.parse_args(arguments)
+    code: int = parsed.run(parsed)
+    return code

@@ -1,0 +1,40 @@
+"""`vrrpd run`: the daemon, in the foreground."""
+
+import argparse
+import logging
+import sys
+from pathlib import Path
+
+from vrrpd.config.load import load
+from vrrpd.config.model import DEFAULT_FILE
+from vrrpd.config.problems import ConfigError
+from vrrpd.supervisor import log
+from vrrpd.supervisor.control import ControlError
+from vrrpd.supervisor.supervisor import EXIT_FAILED, Supervisor
+
+EXAMPLE = "example: vrrpd run -c /etc/vrrpd/vrrpd.toml --log-format json"
+
+EXIT_CONFIGURATION = 2
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's own options."""
+    parser.add_argument("-c", "--config", metavar="FILE", type=Path, default=DEFAULT_FILE, help="default: %(default)s")
+    parser.add_argument("--log-format", choices=(log.TEXT, log.JSON), default=log.TEXT, help="default: %(default)s")
+    parser.add_argument(
+        "--log-level", choices=("debug", "info", "warning", "error"), default="info", help="default: %(default)s"
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run until told to stop."""
+    log.configure(arguments.log_format, logging.getLevelNamesMapping()[arguments.log_level.upper()])
+    try:
+        supervisor = Supervisor(arguments.config, load(arguments.config))
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        return EXIT_CONFIGURATION
+    except ControlError as error:
+        print(error, file=sys.stderr)
+        return EXIT_FAILED
+    return supervisor.run()

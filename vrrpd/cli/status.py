@@ -1,0 +1,77 @@
+"""`vrrpd status`: what the running daemon is doing."""
+
+import argparse
+import json
+import sys
+import time
+from typing import Any
+
+from vrrpd.cli.daemon import add_daemon_arguments, control_socket
+from vrrpd.supervisor.control import ControlError, ask
+
+EXAMPLE = "example: vrrpd status --watch"
+
+EXIT_OK, EXIT_FAILED = 0, 1
+WATCH_PAUSE = 1.0
+_CLEAR = "\x1b[2J\x1b[H"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's own options."""
+    add_daemon_arguments(parser)
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="for machines")
+    form.add_argument("--watch", action="store_true", help="again every second, until Ctrl-C")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Ask once, or again and again, and print."""
+    path = control_socket(arguments)
+    try:
+        while True:
+            answer = ask(path, "status")
+            if not answer["ok"]:
+                print(answer["error"], file=sys.stderr)
+                return EXIT_FAILED
+            status = answer["result"]
+            if arguments.json:
+                print(json.dumps(status, indent=2))
+                return EXIT_OK
+            print((_CLEAR if arguments.watch else "") + as_text(status), flush=True)
+            if not arguments.watch:
+                return EXIT_OK
+            time.sleep(WATCH_PAUSE)
+    except ControlError as error:
+        print(error, file=sys.stderr)
+        return EXIT_FAILED
+    except KeyboardInterrupt:
+        return EXIT_OK
+
+
+def as_text(status: dict[str, Any]) -> str:
+    """The status for people: a line a router, a line an address that is not where it should be."""
+    lines = [
+        f"vrrpd {status['version']}, up {status['uptime_seconds']:.0f} s, {len(status['routers'])} virtual routers",
+        "",
+        f"{'NAME':<16}{'INTERFACE':<12}{'VRID':<6}{'STATE':<8}{'PRIORITY':<10}{'MASTER':<28}{'VIPS':<9}SINCE",
+    ]
+    for router in status["routers"]:
+        present = sum(vip["present"] for vip in router["vips"])
+        master = router["master_address"] or "-"
+        if router["master_priority"] is not None:
+            master += f" ({router['master_priority']})"
+        lines.append(
+            f"{router['name']:<16}{router['interface']:<12}{router['virtual_router_id']:<6}{router['state']:<8}"
+            f"{router['effective_priority']:<10}{master:<28}{present}/{len(router['vips'])!s:<7}{router['last_transition']}"
+        )
+        lines += [f"    {router['reason']}"] if router["state"] == "FAULT" else []
+        lines += [f"    {vip['address']}: {vip['error']}" for vip in router["vips"] if vip.get("error")]
+        dropped = router["counters"]["adverts_dropped"]
+        if dropped:
+            lines.append("    dropped: " + ", ".join(f"{count} {reason}" for reason, count in dropped.items()))
+    for stranger in status.get("strangers", ()):
+        lines.append(
+            f"foreign VRID {stranger['last_vrid']} on {stranger['interface']} ({stranger['family']}), "
+            f"last from {stranger['last_source']}: {stranger['adverts_dropped']['vrid']} adverts"
+        )
+    return "\n".join(lines)

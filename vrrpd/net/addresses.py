@@ -1,0 +1,84 @@
+"""Requests that put an address on an interface and take it off again, encoded once and sent as often as needed.
+
+struct ifaddrmsg { u8 family; u8 prefixlen; u8 flags; u8 scope; u32 index; }    include/uapi/linux/if_addr.h
+"""
+
+import socket
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Interface, IPv6Interface
+
+from vrrpd.net.messages import ifaddrmsg
+
+RTM_NEWADDR = 20
+RTM_DELADDR = 21
+NLM_F_REQUEST = 0x001
+NLM_F_EXCL = 0x200
+NLM_F_CREATE = 0x400
+
+IFA_F_NODAD = 0x02
+IFA_F_NOPREFIXROUTE = 0x200
+
+ADDRESS_PROTOCOL = 112
+"""IFA_PROTO of every address that we add: how an earlier life's addresses are told from the host's own.
+
+The kernel keeps it since 5.18 and ignores it before. The number is that of VRRP among the IP protocols.
+"""
+
+_INDEX_AT = 16 + 4
+
+
+@dataclass(frozen=True, slots=True)
+class AddressRequests:
+    """The two requests for one address; `on` completes them with the interface's index."""
+
+    add: bytes
+    remove: bytes
+
+    def on(self, index: int) -> "AddressRequests":
+        """The same for the interface of that index."""
+        return AddressRequests(_with_index(self.add, index), _with_index(self.remove, index))
+
+
+def requests(address: IPv4Interface | IPv6Interface, *, label: str | None, noprefixroute: bool) -> AddressRequests:
+    """Encode the requests for `address`, yet without an interface.
+
+    Args:
+        address: the address and the prefix length that the interface is to have.
+        label: IFA_LABEL, for IPv4.
+        noprefixroute: whether to keep the kernel from adding a route to the prefix.
+    """
+    flags = IFA_F_NOPREFIXROUTE if noprefixroute else 0
+    if address.version == 6:
+        flags |= IFA_F_NODAD  # duplicate detection would keep the address unusable for 1.8 s
+    identity = [("IFA_LOCAL", str(address.ip)), ("IFA_ADDRESS", str(address.ip))]
+    name = [("IFA_LABEL", label)] if label else []
+    return AddressRequests(
+        add=_encode(
+            RTM_NEWADDR,
+            NLM_F_REQUEST | NLM_F_CREATE | NLM_F_EXCL,
+            address,
+            [*identity, *name, ("IFA_FLAGS", flags), ("IFA_PROTO", ADDRESS_PROTOCOL)],
+        ),
+        remove=_encode(RTM_DELADDR, NLM_F_REQUEST, address, identity),
+    )
+
+
+def _encode(
+    kind: int, flags: int, address: IPv4Interface | IPv6Interface, attributes: Sequence[tuple[str, str | int]]
+) -> bytes:
+    message = ifaddrmsg()
+    message["family"] = socket.AF_INET if address.version == 4 else socket.AF_INET6
+    message["prefixlen"] = address.network.prefixlen
+    message["attrs"] = attributes
+    message["header"]["type"] = kind
+    message["header"]["flags"] = flags
+    message.encode()
+    return bytes(message.data)
+
+
+def _with_index(request: bytes, index: int) -> bytes:
+    completed = bytearray(request)
+    struct.pack_into("=I", completed, _INDEX_AT, index)
+    return bytes(completed)

@@ -1,0 +1,189 @@
+"""Raw sockets for adverts, one pair for an interface and a family.
+
+One socket hears the VRIDs that are configured there; a second, with the opposite filter, hears strangers and is read
+rarely, so that they cannot wake the speaker more often than it likes. A socket per interface also keeps clear of the
+kernel's limit of 20 groups a socket, and tells the receiving interface without asking.
+"""
+
+import socket
+import struct
+from collections.abc import Iterable
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address
+
+from vrrpd.net import filters
+from vrrpd.net.links import Link
+from vrrpd.net.netlink import enlarge_receive_buffer
+from vrrpd.protocol.advert import IP_PROTOCOL, IP_TTL, Family, IPAddress
+
+PRECEDENCE_INTERNETWORK_CONTROL = 0xC0
+"""IP_TOS of routing protocols (RFC 791 section 3.1)."""
+RECEIVE_BUFFER = 1 << 20
+STRANGERS_RECEIVE_BUFFER = 1 << 14
+
+_PACKET_MAX = 1 << 16
+_ANCILLARY_MAX = 256
+
+# include/uapi/linux/in.h, in6.h, asm-generic/socket.h, where Python has no name
+_IP_MTU_DISCOVER = 10
+_IP_PMTUDISC_DONT = 0
+_IPV6_MTU_DISCOVER = 23
+_SO_RXQ_OVFL = 40
+_IPV6_MULTICAST_ALL = 29
+_IP_MULTICAST_ALL = 49
+
+_U32 = struct.Struct("=I")
+_IPV4_BYTES_LEFT_OUT = 9
+
+Datagram = bytes | tuple[bytes, tuple[tuple[int, int, bytes], ...], tuple[str, int, int, int]]
+"""What a raw socket delivered, without what differs between two equal adverts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Packet:
+    """A received packet, taken apart as far as IP goes."""
+
+    source: IPAddress
+    destination: IPAddress
+    ttl: int
+    message: bytes
+
+
+class AdvertSocket:
+    """Sends and receives the adverts of one family on one interface.
+
+    Raises:
+        OSError: no CAP_NET_RAW (EPERM), or the interface went away (ENODEV).
+    """
+
+    def __init__(self, link: Link, family: Family) -> None:
+        self.link = link
+        self.family = family
+        self._to = (str(family.group), 0) if family is Family.IPV4 else (str(family.group), 0, 0, link.index)
+        self.socket = _raw_socket(link, family, RECEIVE_BUFFER)
+        try:
+            self.strangers = _raw_socket(link, family, STRANGERS_RECEIVE_BUFFER)
+            self.strangers.setsockopt(socket.SOL_SOCKET, _SO_RXQ_OVFL, 1)
+        except OSError:
+            self.socket.close()
+            raise
+        self._ancillary: list[tuple[int, int, bytes]] = []
+        self._overflow_seen = 0
+        self.listen_for(())
+
+    def listen_for(self, vrids: Iterable[int]) -> None:
+        """Hear adverts of these VRIDs, and no others."""
+        wanted = frozenset(vrids)
+        filters.attach(self.socket, filters.only(wanted, self.family))
+        filters.attach(self.strangers, filters.all_but(wanted, self.family))
+
+    def send_from(self, source: IPAddress) -> None:
+        """Have the kernel put `source` into the packets, as their checksums assume."""
+        if self.family is Family.IPV4:
+            request = struct.pack("=4s4si", b"", source.packed, self.link.index)
+            self.socket.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, request)
+        else:
+            packet_info = struct.pack("=16si", source.packed, self.link.index)
+            self._ancillary = [(socket.IPPROTO_IPV6, socket.IPV6_PKTINFO, packet_info)]
+
+    def send(self, message: bytes) -> None:
+        """Send one advert to the group.
+
+        Raises:
+            OSError: ENETUNREACH or ENETDOWN without a carrier, ENODEV without the interface, EPERM behind a firewall.
+        """
+        self.socket.sendmsg((message,), self._ancillary, 0, self._to)
+
+    def receive(self) -> Datagram | None:
+        """The next advert that waits, or None. Equal datagrams mean the same: what `parse` made of one may be kept."""
+        try:
+            if self.family is Family.IPV4:
+                data = self.socket.recv(_PACKET_MAX)
+                return data[:1] + data[8:10] + data[12:]  # identification, length and header checksum say nothing
+            message, ancillary, _, sender = self.socket.recvmsg(_PACKET_MAX, _ANCILLARY_MAX)
+        except BlockingIOError:
+            return None
+        return message, tuple(ancillary), sender
+
+    def receive_stranger(self) -> tuple[Packet | None, int]:
+        """The next packet of an unknown VRID, and how many more were lost since the last because nobody read them."""
+        try:
+            data, ancillary, _, sender = self.strangers.recvmsg(_PACKET_MAX, _ANCILLARY_MAX)
+        except BlockingIOError:
+            return None, 0
+        overflow = self._overflow_seen
+        for level, kind, value in ancillary:
+            if (level, kind) == (socket.SOL_SOCKET, _SO_RXQ_OVFL):
+                (overflow,) = _U32.unpack_from(value)
+        lost, self._overflow_seen = (overflow - self._overflow_seen) & 0xFFFFFFFF, overflow
+        ipv4 = self.family is Family.IPV4
+        return parse(data[:1] + data[8:10] + data[12:] if ipv4 else (data, tuple(ancillary), sender)), lost
+
+    def close(self) -> None:
+        """Leave the group and give the sockets back."""
+        self.socket.close()
+        self.strangers.close()
+
+
+def parse(datagram: Datagram) -> Packet:
+    """Take apart what `AdvertSocket.receive` returned."""
+    if isinstance(datagram, bytes):
+        addresses, payload = 3, (datagram[0] & 0x0F) * 4 - _IPV4_BYTES_LEFT_OUT
+        return Packet(
+            source=IPv4Address(datagram[addresses : addresses + 4]),
+            destination=IPv4Address(datagram[addresses + 4 : addresses + 8]),
+            ttl=datagram[1],
+            message=datagram[payload:],
+        )
+    message, ancillary, sender = datagram
+    hop_limit: int = 0
+    destination = Family.IPV6.group
+    for level, kind, value in ancillary:
+        if (level, kind) == (socket.IPPROTO_IPV6, socket.IPV6_HOPLIMIT):
+            (hop_limit,) = _U32.unpack_from(value)
+        elif (level, kind) == (socket.IPPROTO_IPV6, socket.IPV6_PKTINFO):
+            destination = IPv6Address(value[:16])
+    return Packet(IPv6Address(sender[0].partition("%")[0]), destination, hop_limit, message)
+
+
+def _raw_socket(link: Link, family: Family, receive_buffer: int) -> socket.socket:
+    version = socket.AF_INET if family is Family.IPV4 else socket.AF_INET6
+    raw = socket.socket(version, socket.SOCK_RAW | socket.SOCK_CLOEXEC, IP_PROTOCOL)
+    try:
+        raw.setblocking(False)
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, link.name.encode() + b"\0")
+        enlarge_receive_buffer(raw, receive_buffer)
+        if family is Family.IPV4:
+            _set_up_ipv4(raw, link)
+        else:
+            _set_up_ipv6(raw, link)
+    except OSError:
+        raw.close()
+        raise
+    return raw
+
+
+def _set_up_ipv4(raw: socket.socket, link: Link) -> None:
+    level = socket.IPPROTO_IP
+    raw.setsockopt(level, socket.IP_TTL, IP_TTL)
+    raw.setsockopt(level, socket.IP_MULTICAST_TTL, IP_TTL)
+    raw.setsockopt(level, socket.IP_MULTICAST_LOOP, 0)
+    raw.setsockopt(level, _IP_MULTICAST_ALL, 0)
+    raw.setsockopt(level, socket.IP_TOS, PRECEDENCE_INTERNETWORK_CONTROL)
+    raw.setsockopt(level, _IP_MTU_DISCOVER, _IP_PMTUDISC_DONT)
+    group = struct.pack("=4s4si", Family.IPV4.group.packed, b"", link.index)
+    raw.setsockopt(level, socket.IP_ADD_MEMBERSHIP, group)
+
+
+def _set_up_ipv6(raw: socket.socket, link: Link) -> None:
+    level = socket.IPPROTO_IPV6
+    raw.setsockopt(level, socket.IPV6_UNICAST_HOPS, IP_TTL)
+    raw.setsockopt(level, socket.IPV6_MULTICAST_HOPS, IP_TTL)
+    raw.setsockopt(level, socket.IPV6_MULTICAST_LOOP, 0)
+    raw.setsockopt(level, _IPV6_MULTICAST_ALL, 0)
+    raw.setsockopt(level, socket.IPV6_MULTICAST_IF, link.index)
+    raw.setsockopt(level, socket.IPV6_TCLASS, PRECEDENCE_INTERNETWORK_CONTROL)
+    raw.setsockopt(level, _IPV6_MTU_DISCOVER, _IP_PMTUDISC_DONT)
+    raw.setsockopt(level, socket.IPV6_RECVHOPLIMIT, 1)
+    raw.setsockopt(level, socket.IPV6_RECVPKTINFO, 1)
+    raw.setsockopt(level, socket.IPV6_JOIN_GROUP, Family.IPV6.group.packed + struct.pack("=i", link.index))

@@ -1,0 +1,64 @@
+"""Classic BPF programs that let the kernel sort adverts by VRID, so that foreign ones wake nobody.
+
+struct sock_filter { u16 code; u8 jt; u8 jf; u32 k; };                include/uapi/linux/filter.h
+"""
+
+import ctypes
+import socket
+import struct
+from collections.abc import Iterable
+
+from vrrpd.protocol.advert import Family
+
+SO_ATTACH_FILTER = 26
+
+_LOAD_LENGTH = 0x80  # A = length of the packet
+_LOAD_BYTE_AT_X = 0x50  # A = byte at X + k
+_LOAD_IP_HEADER_LENGTH = 0xB1  # X = 4 * (byte at k & 0xf)
+_LOAD_X = 0x01  # X = k
+_SUBTRACT_X = 0x1C  # A -= X
+_IF_EQUAL = 0x15
+_IF_AT_LEAST = 0x35
+_RETURN = 0x06
+
+_WHOLE_PACKET = 0xFFFF
+_NOTHING = 0
+
+Instruction = tuple[int, int, int, int]
+
+
+def only(vrids: Iterable[int], family: Family) -> list[Instruction]:
+    """Let through packets of these VRIDs, and those too short to have one: the codec counts them."""
+    return _sort_by_vrid(vrids, family, listed=_WHOLE_PACKET, others=_NOTHING, short=_WHOLE_PACKET)
+
+
+def all_but(vrids: Iterable[int], family: Family) -> list[Instruction]:
+    """Let through packets of other VRIDs."""
+    return _sort_by_vrid(vrids, family, listed=_NOTHING, others=_WHOLE_PACKET, short=_NOTHING)
+
+
+def attach(sock: socket.socket, program: list[Instruction]) -> None:
+    """Have the kernel run `program` on everything that arrives on `sock` from now on.
+
+    Raises:
+        OSError: the kernel refuses the program.
+    """
+    code = b"".join(struct.pack("=HBBI", *instruction) for instruction in program)
+    buffer = ctypes.create_string_buffer(code, len(code))
+    sock.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, struct.pack("HL", len(program), ctypes.addressof(buffer)))
+
+
+def _sort_by_vrid(vrids: Iterable[int], family: Family, *, listed: int, others: int, short: int) -> list[Instruction]:
+    # A raw IPv4 socket's packets start with the IP header, a raw IPv6 socket's with the payload.
+    skip_header = (_LOAD_IP_HEADER_LENGTH, 0, 0, 0) if family is Family.IPV4 else (_LOAD_X, 0, 0, 0)
+    program = [
+        skip_header,
+        (_LOAD_LENGTH, 0, 0, 0),
+        (_SUBTRACT_X, 0, 0, 0),
+        (_IF_AT_LEAST, 1, 0, 2),
+        (_RETURN, 0, 0, short),
+        (_LOAD_BYTE_AT_X, 0, 0, 1),
+    ]
+    for vrid in sorted(vrids):
+        program += [(_IF_EQUAL, 0, 1, vrid), (_RETURN, 0, 0, listed)]
+    return [*program, (_RETURN, 0, 0, others)]

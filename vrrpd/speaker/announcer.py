@@ -1,0 +1,108 @@
+"""Gratuitous ARP and unsolicited NA: the first ones within the transition, the others paced, only while MASTER.
+
+A router with 200 addresses and five rounds owes the link 1,000 frames. Sent in one go they would hold up the adverts of
+every router for 7 ms, so a few leave at a time, and adverts go in between.
+"""
+
+import time
+from collections.abc import Collection, Iterable, Sequence
+from ipaddress import IPv4Address
+
+from vrrpd.config.model import GarpForm, GarpSettings
+from vrrpd.net.frames import ARP_REPLY, ARP_REQUEST, announcement
+from vrrpd.speaker.counters import Counters
+from vrrpd.speaker.host import Host
+from vrrpd.speaker.pacer import BURST
+from vrrpd.speaker.vips import Vip
+
+CONFLICT_PAUSE = 0.1
+"""Seconds between two rounds that conflicting masters cause, so that they cannot make us flood the link."""
+
+
+class Announcer:
+    """The announcements of one router."""
+
+    def __init__(self, host: Host, counters: Counters, vips: Iterable[Vip]) -> None:
+        self.settings = GarpSettings()
+        self._kernel = host.kernel
+        self._pacer = host.pacer
+        self._counters = counters
+        self._vips = vips
+        self._frames: dict[Vip, tuple[str, GarpForm, bytes]] = {}
+        self._second_set = host.timers.deadline(self._repeat)
+        self._refresh = host.timers.deadline(self._refresh_all)
+        self._last_conflict = 0.0
+
+    def start(self, vips: Sequence[Vip]) -> None:
+        """Announce addresses that have just come: a first burst at once, what is left of the set at the pace."""
+        now = time.monotonic()
+        for vip in vips[:BURST]:
+            self.send(vip)
+        self._pacer.add(self, vips[BURST:])
+        for _ in range(self.settings.master_repeat - 1):
+            self._pacer.add(self, vips)
+        if self.settings.master_delay:
+            self._second_set.at(now + self.settings.master_delay)
+        if self.settings.master_refresh:
+            self._refresh.at(now + self.settings.master_refresh)
+
+    def conflict(self) -> None:
+        """Another master was heard: what it made others believe must be put right, at once but not at its pace."""
+        now = time.monotonic()
+        if now - self._last_conflict >= CONFLICT_PAUSE:
+            self._last_conflict = now
+            self._queue_rounds(1)
+        elif self._second_set.when is None or self._second_set.when > now + CONFLICT_PAUSE:
+            self._second_set.at(now + CONFLICT_PAUSE)
+
+    def reconfigure(self, settings: GarpSettings, *, active: bool) -> None:
+        """Take on new settings; a MASTER refreshes at the new pace from now on."""
+        changed, self.settings = settings != self.settings, settings
+        if active and changed:
+            self._refresh.cancel()
+            if settings.master_refresh:
+                self._refresh.at(time.monotonic() + settings.master_refresh)
+
+    def stop(self) -> None:
+        """No longer MASTER: the addresses are somebody else's."""
+        self._second_set.cancel()
+        self._refresh.cancel()
+        self._pacer.forget(self)
+
+    def prepare(self, vips: Collection[Vip]) -> None:
+        """Encode the frames before they are needed."""
+        self._frames = {vip: frame for vip, frame in self._frames.items() if vip in vips}
+        for vip in vips:
+            self._frame(vip)
+
+    def send(self, vip: Vip) -> None:
+        """Announce one address now, if it is here."""
+        if not vip.present or not vip.mac:
+            return
+        if self._kernel.send_frame(vip.index, self._frame(vip)):
+            if isinstance(vip.config.address, IPv4Address):
+                self._counters.gratuitous_arp_sent += 1
+            else:
+                self._counters.unsolicited_na_sent += 1
+
+    def _frame(self, vip: Vip) -> bytes:
+        known = self._frames.get(vip)
+        if known is None or known[:2] != (vip.mac, self.settings.form):
+            if not vip.mac:
+                return b""
+            operation = ARP_REQUEST if self.settings.form is GarpForm.REQUEST else ARP_REPLY
+            known = (vip.mac, self.settings.form, announcement(vip.config.address, vip.mac, operation))
+            self._frames[vip] = known
+        return known[2]
+
+    def _queue_rounds(self, rounds: int) -> None:
+        vips = tuple(self._vips)
+        for _ in range(rounds):
+            self._pacer.add(self, vips)
+
+    def _repeat(self) -> None:
+        self._queue_rounds(self.settings.master_repeat)
+
+    def _refresh_all(self) -> None:
+        self._queue_rounds(self.settings.master_refresh_repeat)
+        self._refresh.at(time.monotonic() + self.settings.master_refresh)

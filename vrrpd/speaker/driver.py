@@ -1,0 +1,282 @@
+"""Drives one virtual router of the core: hands it events, carries out its effects."""
+
+import errno
+import logging
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import partial
+
+from vrrpd.config.model import VrrpInstance
+from vrrpd.protocol.advert import Advert, AdvertError, ChecksumForm, IPAddress, encode
+from vrrpd.protocol.effects import (
+    AddAddresses,
+    Announce,
+    Anomaly,
+    CancelTimer,
+    Reannounce,
+    RemoveAddresses,
+    ReportAnomaly,
+    ReportTransition,
+    SendAdvert,
+    SetTimer,
+    State,
+)
+from vrrpd.protocol.events import (
+    AddressesFailed,
+    AdvertReceived,
+    Event,
+    LinkChanged,
+    ParametersChanged,
+    Shutdown,
+    Startup,
+    Timer,
+    TimerExpired,
+)
+from vrrpd.protocol.router import VirtualRouter
+from vrrpd.protocol.timing import seconds
+from vrrpd.speaker.announcer import Announcer
+from vrrpd.speaker.counters import Counters
+from vrrpd.speaker.host import Host
+from vrrpd.speaker.port import Port
+from vrrpd.speaker.timers import Deadline
+from vrrpd.speaker.vips import Vip, VirtualAddresses
+
+log = logging.getLogger(__name__)
+
+RESTORE_DELAY_FIRST = 0.01
+RESTORE_DELAY_MAX = 30.0
+RESTORE_FORGIVEN_AFTER = 60.0
+"""Seconds without a deletion after which the next one counts as the first."""
+
+
+class RouterDriver:
+    """One virtual router on real sockets and a real clock."""
+
+    def __init__(self, instance: VrrpInstance, port: Port, host: Host) -> None:
+        self.instance = instance
+        self.router = VirtualRouter(instance.parameters())
+        self.counters = Counters()
+        self.vips = VirtualAddresses(host.kernel, instance.virtual_ipaddress)
+        self.last_transition = datetime.now(UTC)
+        self.last_reason = ""
+        self._port = port
+        self._kernel = host.kernel
+        self._rate_limit = host.rate_limit
+        self._announcer = Announcer(host, self.counters, self.vips)
+        self._announcer.reconfigure(instance.garp, active=False)
+        self._messages: dict[int, bytes] = {}
+        self._deadlines: dict[Timer, Deadline] = {
+            timer: host.timers.deadline(partial(self._handle, TimerExpired(timer))) for timer in Timer
+        }
+        self._restore = host.timers.deadline(self._restore_addresses)
+        self._restore_delay = RESTORE_DELAY_FIRST
+        self._last_deletion = 0.0
+        self._next_event: Event | None = None
+        self._told_usable: LinkChanged | None = None
+        self._handlers: dict[type, Callable[..., None]] = {
+            SetTimer: self._set_timer,
+            SendAdvert: self._send_advert,
+            CancelTimer: self._cancel_timer,
+            AddAddresses: self._add_addresses,
+            Announce: lambda effect: self._announcer.start(self.vips.of(effect.addresses)),
+            Reannounce: lambda _: self._announcer.conflict(),
+            RemoveAddresses: self._remove_addresses,
+            ReportTransition: self._report_transition,
+            ReportAnomaly: self._report_anomaly,
+        }
+
+    @property
+    def state(self) -> State:
+        """The router's state."""
+        return self.router.state
+
+    def startup(self) -> None:
+        """Take part."""
+        self._prepare()
+        self._handle(self._usable())
+        self._handle(Startup())
+
+    def shutdown(self) -> None:
+        """Take part no longer; when this returns, the addresses are gone."""
+        self._handle(Shutdown())
+
+    def hear(self, event: AdvertReceived, form: ChecksumForm) -> None:
+        """A valid advert of this router's VRID arrived."""
+        self.counters.adverts_received += 1
+        self.counters.checksum_forms[form] += 1
+        self._handle(event)
+
+    def dropped(self, source: IPAddress, error: AdvertError) -> None:
+        """Count a packet that was discarded, and tell of it now and then."""
+        self.counters.adverts_dropped[error.reason] += 1
+        if self._rate_limit.allows((self.instance.name, source, error.reason), time.monotonic()):
+            log.warning("(%s) dropped an advert from %s: %s", self.instance.name, source, error.detail)
+
+    def link_changed(self) -> None:
+        """The port can be used now, or no longer, or from another address."""
+        self._prepare()
+        self._messages.clear()
+        self._handle(self._usable())
+
+    def look_at_interfaces(self) -> None:
+        """Interfaces or the host's own addresses have changed: prepare the virtual ones for what they are now."""
+        self._prepare()
+        usable = self._usable()
+        if usable != self._told_usable:
+            self._handle(usable)
+
+    def _usable(self) -> LinkChanged:
+        """What the port says, unless an interface that is to carry an address is missing: then nothing can be held."""
+        usable = self._port.state
+        if usable.up:
+            for dev in sorted({vip.config.dev for vip in self.vips}):
+                link = self._kernel.monitor.link(dev)
+                if link is None or not link.up:
+                    what = "does not exist" if link is None else "is down or has no carrier"
+                    usable = LinkChanged(up=False, reason=f"{dev}, which carries virtual addresses, {what}")
+        self._told_usable = usable
+        return usable
+
+    def address_deleted(self, vip: Vip) -> None:
+        """Somebody deleted an address that we hold: put it back, the later the more often it happens."""
+        if self.state is not State.MASTER or not vip.held:
+            return
+        vip.held = False
+        now = time.monotonic()
+        if now - self._last_deletion > RESTORE_FORGIVEN_AFTER:
+            self._restore_delay = RESTORE_DELAY_FIRST
+        self._last_deletion = now
+        if self._restore.when is None:
+            log.warning(
+                "(%s) somebody deleted %s from %s; putting it back in %g s",
+                self.instance.name,
+                vip.config,
+                vip.config.dev,
+                self._restore_delay,
+            )
+            self._restore_later(now)
+
+    def reconfigure(self, instance: VrrpInstance) -> None:
+        """Take on new settings of the same router; what they do not change goes on untouched."""
+        self.instance = instance
+        touched = [vip.config.address for vip in self.vips if vip.config not in instance.virtual_ipaddress]
+        self.vips.remove(touched)
+        self.vips.reconfigure(instance.virtual_ipaddress)
+        self._messages.clear()
+        self._announcer.reconfigure(instance.garp, active=self.state is State.MASTER)
+        self._prepare()
+        self._handle(ParametersChanged(instance.parameters()))
+        replaced = [vip.config.address for vip in self.vips.of(touched)]
+        if replaced and self.state is State.MASTER:
+            self._add_addresses(AddAddresses(tuple(replaced)))
+            self._announcer.start(self.vips.of(replaced))
+
+    def _prepare(self) -> None:
+        self.vips.look_at_interfaces()
+        self._announcer.prepare(tuple(self.vips))
+
+    def _handle(self, event: Event) -> None:
+        handlers = self._handlers
+        for effect in self.router.handle(event):
+            handlers[type(effect)](effect)
+        if self._next_event:
+            event, self._next_event = self._next_event, None
+            self._handle(event)
+
+    def _set_timer(self, effect: SetTimer) -> None:
+        delay = seconds(effect.delay)
+        now = time.monotonic()
+        if effect.timer is Timer.ADVER:
+            # Shared ticks: routers with one interval advertise together, and lateness never adds up. The first interval
+            # of a MASTER is shortened by it, which no BACKUP minds.
+            self._deadlines[effect.timer].at((now // delay + 1) * delay)
+        else:
+            self._deadlines[effect.timer].at(now + delay)
+
+    def _cancel_timer(self, effect: CancelTimer) -> None:
+        self._deadlines[effect.timer].cancel()
+
+    def _send_advert(self, effect: SendAdvert) -> None:
+        try:
+            self._port.send(self._messages.get(effect.priority) or self._encode(effect.priority))
+            self.counters.adverts_sent += 1
+        except OSError as error:
+            self.counters.adverts_failed += 1
+            if self._rate_limit.allows((self.instance.name, "send", error.errno), time.monotonic()):
+                log.warning("(%s) cannot send an advert: %s", self.instance.name, error.strerror)
+
+    def _encode(self, priority: int) -> bytes:
+        parameters, source = self.router.parameters, self.router.address
+        if source is None:
+            raise OSError(errno.EADDRNOTAVAIL, f"{self.instance.interface} has no address to send from")
+        advert = Advert(parameters.virtual_router_id, priority, parameters.advertisement_interval, parameters.addresses)
+        message = self._messages[priority] = encode(advert, source, form=self.instance.checksum)
+        return message
+
+    def _add_addresses(self, effect: AddAddresses) -> None:
+        refused = self.vips.add(effect.addresses)
+        for vip in refused:
+            log.error("(%s) cannot add %s", self.instance.name, vip.error)
+        if refused:
+            self._restore_later(time.monotonic())
+        if refused and not any(vip.present for vip in self.vips):
+            self._next_event = AddressesFailed(f"no address could be added: {refused[0].error}")
+
+    def _remove_addresses(self, effect: RemoveAddresses) -> None:
+        for vip in self.vips.remove(effect.addresses):
+            log.error("(%s) cannot remove %s", self.instance.name, vip.error)
+
+    def _report_transition(self, effect: ReportTransition) -> None:
+        self.counters.transitions[effect.after] += 1
+        self.last_transition, self.last_reason = datetime.now(UTC), effect.reason
+        if effect.after is not State.MASTER:
+            self._announcer.stop()
+            self._restore.cancel()
+        level = logging.ERROR if effect.after is State.FAULT else logging.INFO
+        log.log(level, "(%s) Entering %s STATE: %s", self.instance.name, effect.after, effect.reason)
+
+    def _report_anomaly(self, effect: ReportAnomaly) -> None:
+        self.counters.anomalies[effect.anomaly] += 1
+        if self._rate_limit.allows((self.instance.name, effect.source, effect.anomaly), time.monotonic()):
+            log.warning("(%s) %s", self.instance.name, _explain(effect, self.instance))
+
+    def _restore_later(self, now: float) -> None:
+        self._restore.at(now + self._restore_delay)
+        self._restore_delay = min(self._restore_delay * 2, RESTORE_DELAY_MAX)
+
+    def _restore_addresses(self) -> None:
+        missing = [vip for vip in self.vips if not vip.present]
+        self._add_addresses(AddAddresses(tuple(vip.config.address for vip in missing)))
+        back = [vip for vip in missing if vip.present]
+        self.counters.addresses_restored += len(back)
+        self._announcer.start(back)
+
+
+def _explain(effect: ReportAnomaly, instance: VrrpInstance) -> str:
+    source, advert = effect.source, effect.advert
+    match effect.anomaly:
+        case Anomaly.INTERVAL_DIFFERS:
+            theirs = seconds(advert.max_advertise_interval)
+            return f"{source} advertises every {theirs:g} s, we every {instance.advert_int:g} s; configure one interval"
+        case Anomaly.ADDRESSES_DIFFER:
+            theirs_only = {str(address) for address in advert.addresses} - _addresses(instance)
+            ours_only = _addresses(instance) - {str(address) for address in advert.addresses}
+            return (
+                f"{source} advertises other addresses: it alone has {_listed(theirs_only)}, "
+                f"we alone have {_listed(ours_only)}; configure one list"
+            )
+        case Anomaly.ANOTHER_OWNER:
+            return f"{source} also claims to own the addresses (priority 255); only one router may"
+        case Anomaly.CONFLICTING_MASTER:
+            return f"{source} is MASTER too, with priority {advert.priority}; answering it"
+        case Anomaly.DUPLICATE_SOURCE:
+            return f"{source} is our own address, yet another router sends from it; give each router its own"
+
+
+def _addresses(instance: VrrpInstance) -> set[str]:
+    return {str(vip.address) for vip in instance.virtual_ipaddress}
+
+
+def _listed(addresses: set[str]) -> str:
+    return ", ".join(sorted(addresses)) or "none"

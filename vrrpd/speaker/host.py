@@ -1,0 +1,18 @@
+"""What all routers of a speaker share on this host."""
+
+from dataclasses import dataclass
+
+from vrrpd.speaker.kernel import Kernel
+from vrrpd.speaker.pacer import Pacer
+from vrrpd.speaker.rate_limit import RateLimit
+from vrrpd.speaker.timers import Timers
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """The kernel's sockets, the clock, the pace of announcements, and who was told what."""
+
+    kernel: Kernel
+    timers: Timers
+    pacer: Pacer
+    rate_limit: RateLimit

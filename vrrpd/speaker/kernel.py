@@ -1,0 +1,53 @@
+"""The netlink and packet sockets that all routers of a speaker share."""
+
+import errno
+import socket
+
+from vrrpd.net.frames import frame_socket
+from vrrpd.net.links import LinkMonitor
+from vrrpd.net.netlink import route_socket
+
+
+class Kernel:
+    """Requests, what the kernel says of links and addresses, and frames on any interface.
+
+    Raises:
+        OSError: the kernel refuses a socket.
+    """
+
+    def __init__(self) -> None:
+        self.monitor = LinkMonitor()
+        self.requests = route_socket()
+        self._frames: dict[int, socket.socket] = {}
+
+    def send_frame(self, index: int, frame: bytes) -> bool:
+        """Send a whole frame on the interface of that index; whether the kernel took it."""
+        frames = self._frames.get(index)
+        if frames is None:
+            link = self.monitor.links.get(index)
+            if link is None:
+                return False
+            try:
+                frames = self._frames[index] = frame_socket(link.name)
+            except OSError:
+                return False
+        try:
+            frames.send(frame)
+        except OSError as error:
+            if error.errno in (errno.ENXIO, errno.ENODEV):
+                self._frames.pop(index).close()
+            return False
+        return True
+
+    def forget_interface(self, index: int) -> None:
+        """The interface is gone; its index may come to mean another."""
+        if frames := self._frames.pop(index, None):
+            frames.close()
+
+    def close(self) -> None:
+        """Give the sockets back."""
+        self.monitor.close()
+        self.requests.close()
+        for frames in self._frames.values():
+            frames.close()
+        self._frames.clear()

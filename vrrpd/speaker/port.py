@@ -1,0 +1,196 @@
+"""One interface and family: its sockets, whether it can be used, and the routers on it."""
+
+import asyncio
+import errno
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from vrrpd.net.adverts import AdvertSocket, Datagram, parse
+from vrrpd.protocol.advert import AdvertError, ChecksumForm, DropReason, Family, IPAddress, decode
+from vrrpd.protocol.events import AdvertReceived, LinkChanged
+from vrrpd.speaker.counters import Counters
+from vrrpd.speaker.host import Host
+
+log = logging.getLogger(__name__)
+
+DATAGRAMS_A_WAKE_UP = 16
+"""How many packets are taken before timers get their turn."""
+KNOWN_DATAGRAMS_MAX = 1024
+STRANGERS_PAUSE = 1.0
+"""Seconds between two looks at what strangers send."""
+STRANGERS_A_LOOK = 8
+
+
+class Listener(Protocol):
+    """A router on a port."""
+
+    counters: Counters
+
+    def hear(self, event: AdvertReceived, form: ChecksumForm) -> None:
+        """A valid advert of its VRID arrived."""
+
+    def dropped(self, source: IPAddress, error: AdvertError) -> None:
+        """A packet of its VRID had to be discarded."""
+
+    def link_changed(self) -> None:
+        """The port can be used now, or no longer, or from another address."""
+
+
+@dataclass(slots=True)
+class Strangers:
+    """Packets that no router here is meant to have."""
+
+    count: int = 0
+    last_source: IPAddress | None = None
+    last_vrid: int | None = None
+
+
+class Port:
+    """Receives adverts for the routers of one family on one interface, and tells them what the interface can do."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, host: Host, interface: str, family: Family) -> None:
+        self.interface = interface
+        self.family = family
+        self.listeners: Mapping[int, Listener] = {}
+        self.virtual_addresses: frozenset[IPAddress] = frozenset()
+        self.strangers = Strangers()
+        self.state = LinkChanged(up=False, reason=f"{interface} was not looked at yet")
+        self._loop = loop
+        self._kernel = host.kernel
+        self._rate_limit = host.rate_limit
+        self._socket: AdvertSocket | None = None
+        self._known: dict[Datagram, tuple[Listener, AdvertReceived, ChecksumForm]] = {}
+
+    def listen(self, listeners: Mapping[int, Listener], virtual_addresses: frozenset[IPAddress]) -> None:
+        """Serve these routers, by VRID, from now on."""
+        self.listeners = listeners
+        self.virtual_addresses = virtual_addresses
+        self._known.clear()
+        if self._socket:
+            self._socket.listen_for(listeners)
+
+    def look_at_interface(self) -> None:
+        """Compare with what the kernel says of the interface, and tell the routers what has changed."""
+        state = self._assess()
+        if state == self.state:
+            return
+        if not state.up:
+            log.warning("%s %s: %s; waiting for it", self.interface, self.family.name, state.reason)
+        elif not self.state.up:
+            log.info("%s %s: ready, sending from %s", self.interface, self.family.name, state.address)
+        self.state = state
+        if state.address and self._socket:
+            self._socket.send_from(state.address)
+        for listener in tuple(self.listeners.values()):
+            listener.link_changed()
+
+    def send(self, message: bytes) -> None:
+        """Send an advert to the group.
+
+        Raises:
+            OSError: the kernel refuses it.
+        """
+        if self._socket is None:
+            raise OSError(errno.ENODEV, f"{self.interface} does not exist")
+        self._socket.send(message)
+
+    def close(self) -> None:
+        """Leave the group."""
+        if self._socket:
+            self._loop.remove_reader(self._socket.socket)
+            self._loop.remove_reader(self._socket.strangers)
+            self._socket.close()
+            self._socket = None
+
+    def _assess(self) -> LinkChanged:
+        link = self._kernel.monitor.link(self.interface)
+        if link is None or (self._socket and self._socket.link.index != link.index):
+            self.close()
+        if link is None:
+            return LinkChanged(up=False, reason=f"{self.interface} does not exist")
+        if not link.up:
+            return LinkChanged(up=False, reason=f"{self.interface} is down or has no carrier")
+        address = self._kernel.monitor.source_address(link.index, self.family, self.virtual_addresses)
+        if address is None:
+            kind = "IPv4 address" if self.family is Family.IPV4 else "link-local IPv6 address that is ready for use"
+            return LinkChanged(up=False, reason=f"{self.interface} has no {kind} to send adverts from")
+        if self._socket is None:
+            try:
+                self._open(AdvertSocket(link, self.family))
+            except OSError as error:
+                return LinkChanged(up=False, reason=f"{self.interface}: cannot open a raw socket: {error.strerror}")
+        return LinkChanged(up=True, address=address)
+
+    def _open(self, opened: AdvertSocket) -> None:
+        self._socket = opened
+        opened.listen_for(self.listeners)
+        self._loop.add_reader(opened.socket, self._readable)
+        self._loop.add_reader(opened.strangers, self._strangers_readable)
+
+    def _readable(self) -> None:
+        for _ in range(DATAGRAMS_A_WAKE_UP):
+            if self._socket is None:
+                return
+            try:
+                datagram = self._socket.receive()
+            except OSError as error:  # ENETDOWN once when the link goes; the monitor tells the rest
+                log.debug("%s: receiving failed: %s", self.interface, error.strerror)
+                return
+            if datagram is None:
+                return
+            known = self._known.get(datagram)
+            if known is not None:
+                known[0].hear(known[1], known[2])
+            else:
+                self._take(datagram)
+
+    def _take(self, datagram: Datagram) -> None:
+        packet = parse(datagram)
+        vrid = packet.message[1] if len(packet.message) > 1 else None
+        listener = self.listeners.get(vrid) if vrid is not None else None
+        try:
+            if packet.destination != self.family.group:
+                raise AdvertError(DropReason.DESTINATION, f"sent to {packet.destination}, not to {self.family.group}")
+            advert, form = decode(packet.message, source=packet.source, destination=packet.destination, ttl=packet.ttl)
+        except AdvertError as error:
+            for each in [listener] if listener else self.listeners.values():
+                each.dropped(packet.source, error)
+            return
+        if listener is None:
+            return
+        event = AdvertReceived(packet.source, advert)
+        if len(self._known) >= KNOWN_DATAGRAMS_MAX:
+            self._known.clear()
+        self._known[datagram] = (listener, event, form)
+        listener.hear(event, form)
+
+    def _strangers_readable(self) -> None:
+        if self._socket is None:
+            return
+        for _ in range(STRANGERS_A_LOOK):
+            try:
+                packet, lost = self._socket.receive_stranger()
+            except OSError:
+                return
+            if packet is None:
+                return
+            self.strangers.count += 1 + lost
+            self.strangers.last_source = packet.source
+            self.strangers.last_vrid = packet.message[1] if len(packet.message) > 1 else None
+            if self._rate_limit.allows((self.interface, packet.source, self.strangers.last_vrid), time.monotonic()):
+                log.warning(
+                    "%s: %s advertises VRID %s, which is not configured here",
+                    self.interface,
+                    packet.source,
+                    self.strangers.last_vrid,
+                )
+        strangers = self._socket.strangers
+        self._loop.remove_reader(strangers)
+        self._loop.call_later(STRANGERS_PAUSE, self._resume_strangers, strangers)
+
+    def _resume_strangers(self, strangers: object) -> None:
+        if self._socket and self._socket.strangers is strangers:
+            self._loop.add_reader(self._socket.strangers, self._strangers_readable)

@@ -1,0 +1,132 @@
+"""The speaker as a process: forked from the supervisor, which it hears and tells over a socket pair."""
+
+import asyncio
+import gc
+import logging
+import signal
+import socket
+from typing import Any, cast
+
+import uvloop
+
+from vrrpd.channel import Answer, Apply, Inbox, LogLine, Message, Started, Stop, TellStatus, pack
+from vrrpd.config.model import Config
+from vrrpd.speaker.speaker import Speaker
+
+log = logging.getLogger(__name__)
+
+LOG_BACKLOG_MAX = 1 << 20
+"""Bytes that may wait for a supervisor that does not read; log lines beyond that are dropped."""
+
+
+def run(config: Config, channel: socket.socket, log_level: int) -> int:
+    """Speak until told to stop, or until the supervisor is gone; returns the exit code.
+
+    The signals that end or reload the daemon are the supervisor's; a terminal sends them to the whole group.
+    """
+    for ignored in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
+        signal.signal(ignored, signal.SIG_IGN)
+    gc.collect()
+    gc.freeze()  # what was imported stays; a full collection over it would take milliseconds
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(_speak(config, channel, log_level))
+
+
+async def _speak(config: Config, channel: socket.socket, log_level: int) -> int:
+    loop = asyncio.get_running_loop()
+    ended: asyncio.Future[int] = loop.create_future()
+    _, link = await loop.create_connection(lambda: SupervisorLink(ended), sock=channel)
+    logging.getLogger().handlers[:] = [ChannelHandler(link)]
+    logging.getLogger().setLevel(log_level)
+    try:
+        speaker = Speaker(loop, config)
+    except OSError as error:
+        log.critical("cannot start: %s", error)
+        return await _end(link, 1)
+    try:
+        speaker.start()
+        link.speaker = speaker
+        link.send(Started())
+        code = await ended
+        speaker.shutdown()
+    finally:
+        speaker.close()
+    return await _end(link, code)
+
+
+async def _end(link: "SupervisorLink", code: int) -> int:
+    link.close()
+    try:
+        await asyncio.wait_for(link.closed, timeout=1)
+    except TimeoutError:
+        return code
+    return code
+
+
+class SupervisorLink(asyncio.Protocol):
+    """The speaker's end of the socket pair."""
+
+    def __init__(self, ended: asyncio.Future[int]) -> None:
+        self.speaker: Speaker | None = None
+        self.closed: asyncio.Future[None] = ended.get_loop().create_future()
+        self._ended = ended
+        self._inbox = Inbox()
+        self._transport: asyncio.Transport | None = None
+        self._dropped_lines = 0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Part of `asyncio.Protocol`."""
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's is one, but does not inherit from it
+
+    def data_received(self, data: bytes) -> None:
+        """Part of `asyncio.Protocol`."""
+        for message in self._inbox.feed(data):
+            self._take(message)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Part of `asyncio.Protocol`. Without a supervisor nobody could restart or stop us: resign."""
+        if not self.closed.done():
+            self.closed.set_result(None)
+        self._end(0 if exc is None else 1)
+
+    def send(self, message: Message) -> None:
+        """Tell the supervisor; never waits."""
+        if self._transport and not self._transport.is_closing():
+            self._transport.write(pack(message))
+
+    def send_log(self, line: LogLine) -> None:
+        """Hand over a log line, or drop it if the supervisor has stopped reading."""
+        if self._transport and self._transport.get_write_buffer_size() > LOG_BACKLOG_MAX:
+            self._dropped_lines += 1
+            return
+        self.send(line)
+
+    def close(self) -> None:
+        """Send what waits, then close."""
+        if self._transport:
+            self._transport.close()
+
+    def _take(self, message: Message) -> None:
+        if isinstance(message, Stop):
+            self._end(0)
+        elif isinstance(message, TellStatus):
+            status: dict[str, Any] = self.speaker.status() if self.speaker else {"routers": []}
+            self.send(Answer(message.request, status | {"log_lines_dropped": self._dropped_lines}))
+        elif isinstance(message, Apply) and self.speaker:
+            self.send(Answer(message.request, dict(self.speaker.apply(message.config))))
+
+    def _end(self, code: int) -> None:
+        if not self._ended.done():
+            self._ended.set_result(code)
+
+
+class ChannelHandler(logging.Handler):
+    """Hands log records to the supervisor, which writes them."""
+
+    def __init__(self, link: SupervisorLink) -> None:
+        super().__init__()
+        self._link = link
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Part of `logging.Handler`."""
+        self._link.send_log(LogLine.of(record))

@@ -1,0 +1,160 @@
+"""All virtual routers of a configuration on one host."""
+
+import asyncio
+import logging
+from typing import Any
+
+from vrrpd.config.model import Config, VrrpInstance
+from vrrpd.net.links import InterfaceAddress, Link
+from vrrpd.net.netlink import transact
+from vrrpd.protocol.advert import Family
+from vrrpd.speaker.driver import RouterDriver
+from vrrpd.speaker.host import Host
+from vrrpd.speaker.kernel import Kernel
+from vrrpd.speaker.pacer import Pacer
+from vrrpd.speaker.port import Port
+from vrrpd.speaker.rate_limit import RateLimit
+from vrrpd.speaker.status import router_status, strangers_status
+from vrrpd.speaker.timers import Timers
+from vrrpd.speaker.vips import AddressKey, Vip, leftover_removal
+
+log = logging.getLogger(__name__)
+
+RouterKey = tuple[str, Family, int]
+
+
+class Speaker:
+    """Starts routers, applies new configurations to them, and follows what the kernel says of interfaces.
+
+    Raises:
+        OSError: the kernel refuses a socket that every router needs.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, config: Config) -> None:
+        self.kernel = Kernel()
+        self._loop = loop
+        timers = Timers(loop)
+        self._host = Host(self.kernel, timers, Pacer(timers), RateLimit())
+        self._config = config
+        self._ports: dict[tuple[str, Family], Port] = {}
+        self._routers: dict[RouterKey, RouterDriver] = {}
+        self._vips: dict[AddressKey, tuple[RouterDriver, Vip]] = {}
+        self._monitored = -1
+
+    def start(self) -> None:
+        """Remove what an earlier life left, then start every router."""
+        self._watch_monitor()
+        self._remove_leftovers()
+        self.apply(self._config)
+
+    def apply(self, config: Config) -> dict[str, list[str]]:
+        """Make `config` the one in force; returns the names of the instances that were touched, by what was done."""
+        self._config = config
+        wanted = {instance.key: instance for instance in config.instances}
+        removed = [self._routers.pop(key) for key in [*self._routers] if key not in wanted]
+        for driver in removed:
+            driver.shutdown()
+        changed = [driver for key, driver in self._routers.items() if driver.instance != wanted[key]]
+        for driver in changed:
+            driver.reconfigure(wanted[driver.instance.key])
+        added = [self._add_router(instance) for key, instance in wanted.items() if key not in self._routers]
+        if removed or changed or added:
+            self._listen()
+        for driver in added:
+            driver.startup()
+        self._index_vips()
+        return {
+            "added": [driver.instance.name for driver in added],
+            "changed": [driver.instance.name for driver in changed],
+            "removed": [driver.instance.name for driver in removed],
+        }
+
+    def shutdown(self) -> None:
+        """Stop every router: resign, remove the addresses."""
+        for driver in self._routers.values():
+            driver.shutdown()
+
+    def close(self) -> None:
+        """Give everything back to the kernel."""
+        for port in self._ports.values():
+            port.close()
+        self._host.timers.close()
+        self._loop.remove_reader(self.kernel.monitor.fileno())
+        self.kernel.close()
+
+    def status(self) -> dict[str, Any]:
+        """The part of `vrrpd status --json` that the speaker knows."""
+        return {
+            "routers": [router_status(driver) for driver in self._routers.values()],
+            "strangers": [strangers_status(port) for port in self._ports.values() if port.strangers.count],
+        }
+
+    def _add_router(self, instance: VrrpInstance) -> RouterDriver:
+        where = (instance.interface, instance.family)
+        port = self._ports.get(where)
+        if port is None:
+            port = self._ports[where] = Port(self._loop, self._host, *where)
+        driver = RouterDriver(instance, port, self._host)
+        self._routers[instance.key] = driver
+        return driver
+
+    def _listen(self) -> None:
+        """Tell each port which routers it serves; close those that serve none."""
+        for where, port in [*self._ports.items()]:
+            served = {
+                vrid: driver
+                for (interface, family, vrid), driver in self._routers.items()
+                if (interface, family) == where
+            }
+            if not served:
+                port.close()
+                del self._ports[where]
+                continue
+            port.listen(served, frozenset(vip.config.address for driver in served.values() for vip in driver.vips))
+            port.look_at_interface()
+
+    def _index_vips(self) -> None:
+        self._vips = {key: (driver, vip) for driver in self._routers.values() for key, vip in driver.vips.by_key()}
+
+    def _remove_leftovers(self) -> None:
+        """Addresses that bear our mark but that this process did not add are an earlier life's."""
+        left = [entry for entry in self.kernel.monitor.addresses.values() if entry.ours]
+        transact(self.kernel.requests, [leftover_removal(entry) for entry in left])
+        for entry in left:
+            log.info("removed %s/%d, which an earlier vrrpd had left", entry.address, entry.prefix_length)
+        if left:
+            self.kernel.monitor.read()
+
+    def _watch_monitor(self) -> None:
+        fd = self.kernel.monitor.fileno()
+        if fd != self._monitored:
+            if self._monitored >= 0:
+                self._loop.remove_reader(self._monitored)
+            self._loop.add_reader(fd, self._monitor_readable)
+            self._monitored = fd
+
+    def _monitor_readable(self) -> None:
+        changes = self.kernel.monitor.read()
+        self._watch_monitor()
+        interfaces_changed = False
+        for change in changes:
+            if isinstance(change, Link):
+                if change.index not in self.kernel.monitor.links:
+                    self.kernel.forget_interface(change.index)
+                interfaces_changed = True
+            else:
+                interfaces_changed |= not change.ours
+                self._address_changed(change)
+        if interfaces_changed:
+            for port in [*self._ports.values()]:
+                port.look_at_interface()
+            for driver in self._routers.values():
+                driver.look_at_interfaces()
+            self._index_vips()
+
+    def _address_changed(self, address: InterfaceAddress) -> None:
+        if address.key in self.kernel.monitor.addresses:
+            return
+        known = self._vips.get(address.key)
+        if known is not None:
+            known[0].address_deleted(known[1])

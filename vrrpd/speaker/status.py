@@ -1,0 +1,51 @@
+"""The speaker's part of `vrrpd status --json`: keys and units as the documentation promises them."""
+
+from typing import Any
+
+from vrrpd.protocol.effects import State
+from vrrpd.protocol.timing import seconds
+from vrrpd.speaker.driver import RouterDriver
+from vrrpd.speaker.port import Port
+
+
+def router_status(driver: RouterDriver) -> dict[str, Any]:
+    """One entry of `routers`."""
+    instance, router = driver.instance, driver.router
+    master_address, master_priority = None, None
+    if router.state is State.MASTER:
+        master_address, master_priority = router.address, router.priority
+    elif router.state is State.BACKUP and router.master is not None:
+        master_address, master_priority = router.master.source, router.master.advert.priority
+    return {
+        "name": instance.name,
+        "interface": instance.interface,
+        "family": f"ipv{instance.family.value}",
+        "virtual_router_id": instance.virtual_router_id,
+        "state": str(router.state),
+        "reason": driver.last_reason,
+        "priority": instance.priority,
+        "effective_priority": router.priority,
+        "advert_int": instance.advert_int,
+        "master_advert_int": seconds(router.active_adver_interval),
+        "master_down_interval": seconds(router.active_down_interval),
+        "master_address": None if master_address is None else str(master_address),
+        "master_priority": master_priority,
+        "last_transition": driver.last_transition.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "vips": [
+            {"address": str(vip.config), "dev": vip.config.dev, "present": vip.present, "hosts_own": vip.hosts_own}
+            | ({"error": vip.error} if vip.error else {})
+            for vip in driver.vips
+        ],
+        "counters": driver.counters.as_dict(),
+    }
+
+
+def strangers_status(port: Port) -> dict[str, Any]:
+    """One entry of `strangers`: adverts of VRIDs that no router here has (drop reason `vrid`)."""
+    return {
+        "interface": port.interface,
+        "family": f"ipv{port.family.value}",
+        "adverts_dropped": {"vrid": port.strangers.count},
+        "last_source": str(port.strangers.last_source),
+        "last_vrid": port.strangers.last_vrid,
+    }

@@ -1,0 +1,170 @@
+"""The virtual addresses of one router: on the interface while it is MASTER, and whose they are."""
+
+import errno
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from ipaddress import ip_interface
+
+from vrrpd.config.model import VirtualAddress
+from vrrpd.net.addresses import AddressRequests, requests
+from vrrpd.net.links import InterfaceAddress, LinkMonitor
+from vrrpd.net.netlink import transact
+from vrrpd.protocol.advert import IPAddress
+from vrrpd.speaker.kernel import Kernel
+
+AddressKey = tuple[int, IPAddress, int]
+
+
+@dataclass(slots=True, eq=False)
+class Vip:
+    """One virtual address and what is known of it on this host."""
+
+    config: VirtualAddress
+    index: int = 0
+    """Of the interface that carries it; 0 while that does not exist."""
+    mac: str = ""
+    held: bool = False
+    """We put it there, or took over what an earlier life had put there."""
+    hosts_own: bool = False
+    """It was there before, and stays when we go."""
+    error: str = ""
+    """Why the kernel refused it, the last time."""
+    noprefixroute: bool = True
+    prepared: AddressRequests | None = None
+
+    @property
+    def key(self) -> AddressKey:
+        """What the kernel tells it by."""
+        return self.index, self.config.address, self.config.interface_address.network.prefixlen
+
+    @property
+    def present(self) -> bool:
+        """Whether packets to it reach this host."""
+        return self.held or self.hosts_own
+
+
+class VirtualAddresses:
+    """Adds and removes the virtual addresses of one router. Requests are encoded before they are needed."""
+
+    def __init__(self, kernel: Kernel, configured: Iterable[VirtualAddress]) -> None:
+        self._kernel = kernel
+        self._vips: dict[IPAddress, Vip] = {}
+        self.reconfigure(configured)
+
+    def reconfigure(self, configured: Iterable[VirtualAddress]) -> None:
+        """Take on a new list; what is known of addresses that stay is kept.
+
+        Addresses that were changed or dropped are expected to have been removed before.
+        """
+        before, self._vips = self._vips, {}
+        for config in configured:
+            known = before.get(config.address)
+            self._vips[config.address] = known if known and known.config == config else Vip(config)
+        self.look_at_interfaces()
+
+    def look_at_interfaces(self) -> None:
+        """Learn the index of each interface and encode what must be encoded for it."""
+        for vip in self._vips.values():
+            self._prepare(vip)
+
+    def __iter__(self) -> Iterator[Vip]:
+        return iter(self._vips.values())
+
+    def of(self, addresses: Iterable[IPAddress]) -> list[Vip]:
+        """Those of `addresses` that are configured, in that order."""
+        return [self._vips[address] for address in addresses if address in self._vips]
+
+    def by_key(self) -> Iterator[tuple[AddressKey, Vip]]:
+        """The addresses by what the kernel tells them by."""
+        return ((vip.key, vip) for vip in self._vips.values() if vip.index)
+
+    def add(self, addresses: Iterable[IPAddress]) -> list[Vip]:
+        """Put the addresses on their interfaces in one go; returns those that the kernel refused, with `error` set."""
+        refused: list[Vip] = []
+        batch: list[Vip] = []
+        hosts_own = {
+            (entry.index, entry.address) for entry in self._kernel.monitor.addresses.values() if not entry.ours
+        }
+        for vip in self.of(addresses):
+            if (vip.index, vip.config.address) in hosts_own:  # with whatever prefix length
+                vip.hosts_own, vip.error = True, ""
+            elif vip.prepared is None:
+                vip.error = f"{vip.config.dev} does not exist"
+                refused.append(vip)
+            else:
+                vip.hosts_own = False
+                batch.append(vip)
+        failed = transact(self._kernel.requests, [vip.prepared.add for vip in batch if vip.prepared])
+        for position, vip in enumerate(batch):
+            error = failed.get(position)
+            vip.held = error is None or error.errno == errno.EEXIST
+            vip.error = "" if vip.held or error is None else _explain(error, vip)
+            if not vip.held:
+                refused.append(vip)
+        return refused
+
+    def remove(self, addresses: Iterable[IPAddress]) -> list[Vip]:
+        """Take the addresses off again, but for the host's own; returns those that the kernel would not let go."""
+        batch = [vip for vip in self.of(addresses) if vip.held and vip.prepared]
+        failed = transact(self._kernel.requests, [vip.prepared.remove for vip in batch if vip.prepared])
+        stuck: list[Vip] = []
+        for position, vip in enumerate(batch):
+            error = failed.get(position)
+            gone = error is None or error.errno in (errno.EADDRNOTAVAIL, errno.ENODEV)
+            vip.held = not gone
+            vip.error = "" if gone or error is None else _explain(error, vip)
+            if not gone:
+                stuck.append(vip)
+        return stuck
+
+    def _prepare(self, vip: Vip) -> None:
+        monitor = self._kernel.monitor
+        link = monitor.link(vip.config.dev)
+        if link is None:
+            vip.index, vip.mac, vip.prepared, vip.held, vip.hosts_own = 0, "", None, False, False
+            return
+        if link.index != vip.index:
+            vip.held = vip.hosts_own = False
+        noprefixroute = _noprefixroute(vip.config, link.index, monitor)
+        if vip.prepared is None or (link.index, noprefixroute) != (vip.index, vip.noprefixroute):
+            encoded = requests(vip.config.interface_address, label=vip.config.label, noprefixroute=noprefixroute)
+            vip.prepared = encoded.on(link.index)
+        vip.index, vip.mac, vip.noprefixroute = link.index, link.mac, noprefixroute
+
+
+def _noprefixroute(config: VirtualAddress, index: int, monitor: LinkMonitor) -> bool:
+    """Whether a route to the address's own prefix would be useless or a second one.
+
+    A prefix of full length needs none; one that another address of the interface covers has one already, and a
+    failover that took it away and brought it back would disturb connections that have nothing to do with the VIP.
+    """
+    if config.noprefixroute is not None:
+        return config.noprefixroute
+    network = config.interface_address.network
+    if network.prefixlen == network.max_prefixlen:
+        return True
+    return any(
+        entry.address in network and entry.prefix_length <= network.prefixlen and not entry.ours
+        for entry in monitor.addresses_on(index)
+        if entry.address.version == network.version
+    )
+
+
+_REMEDIES = {
+    errno.EPERM: "vrrpd needs CAP_NET_ADMIN",
+    errno.EACCES: "IPv6 is disabled there; set net.ipv6.conf.{dev}.disable_ipv6 to 0",
+    errno.ENODEV: "the interface went away",
+    errno.EINVAL: "the kernel takes no such address or label there",
+    errno.ENOBUFS: "the kernel is short of memory",
+}
+
+
+def _explain(error: OSError, vip: Vip) -> str:
+    remedy = _REMEDIES.get(error.errno or 0, "").format(dev=vip.config.dev)
+    return f"{vip.config} on {vip.config.dev}: {error.strerror}" + (f"; {remedy}" if remedy else "")
+
+
+def leftover_removal(entry: InterfaceAddress) -> bytes:
+    """The request that removes an address that an earlier life of the daemon left behind."""
+    address = ip_interface(f"{entry.address}/{entry.prefix_length}")
+    return requests(address, label=None, noprefixroute=False).on(entry.index).remove

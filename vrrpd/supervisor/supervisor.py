@@ -1,0 +1,296 @@
+"""Starts the speaker and keeps it running; passes on what the control socket and signals ask for."""
+
+import gc
+import logging
+import os
+import selectors
+import signal
+import socket
+import time
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from vrrpd import __version__
+from vrrpd.channel import Answer, Apply, Inbox, LogLine, Message, Started, Stop, TellStatus, pack
+from vrrpd.config.load import load
+from vrrpd.config.model import Config
+from vrrpd.config.problems import ConfigError
+from vrrpd.speaker import process as speaker_process
+from vrrpd.supervisor.control import Connection, ControlServer
+from vrrpd.supervisor.notify import notify
+
+log = logging.getLogger(__name__)
+
+STOP_TIMEOUT = 5.0
+"""Seconds that a speaker gets to resign before it is killed."""
+ANSWER_TIMEOUT = 5.0
+"""Seconds that a client waits for a speaker before it is told that there is no answer."""
+CRASHES_TOLERATED = 5
+CRASH_WINDOW = 10.0
+"""Seconds. More crashes than tolerated within them are a loop."""
+CRASH_LOOP_PAUSE = 10.0
+"""Seconds without a speaker in a crash loop."""
+EXIT_OK = 0
+EXIT_FAILED = 1
+
+Reply = Callable[[dict[str, Any]], None]
+
+
+class Speaker:
+    """A running speaker process, seen from its parent."""
+
+    def __init__(self, pid: int, channel: socket.socket) -> None:
+        self.pid = pid
+        self.channel = channel
+        self.pidfd = os.pidfd_open(pid)
+        self.inbox = Inbox()
+        self.started = False
+
+    def send(self, message: Message) -> None:
+        """Tell it; a speaker that died meanwhile is noticed by its pidfd."""
+        try:
+            self.channel.sendall(pack(message))
+        except OSError as error:
+            log.debug("speaker %d: %s", self.pid, error)
+
+    def close(self) -> None:
+        """Forget it."""
+        self.channel.close()
+        os.close(self.pidfd)
+
+
+class Supervisor:
+    """The parent process from start to exit.
+
+    Raises:
+        ControlError: the control socket cannot be had.
+    """
+
+    def __init__(self, path: Path, config: Config) -> None:
+        self._path = path
+        self._config = config
+        self._selector = selectors.DefaultSelector()
+        self._commands: dict[str, Callable[[Connection], None]] = {"status": self._status, "reload": self._reload}
+        self._control = ControlServer(config.control_socket, self._selector, self._commands)
+        self._speaker: Speaker | None = None
+        self._start_at: float | None = 0.0
+        self._kill_at: float | None = None
+        self._crashes: deque[float] = deque(maxlen=CRASHES_TOLERATED)
+        self._restarts = 0
+        self._born = time.monotonic()
+        self._replies: dict[int, tuple[float, Reply]] = {}
+        self._requests = 0
+        self._exit_code: int | None = None
+
+    def run(self) -> int:
+        """Run until SIGTERM or SIGINT; returns the exit code."""
+        wake, waker = socket.socketpair()
+        for end in (wake, waker):
+            end.setblocking(False)
+        signal.set_wakeup_fd(waker.fileno())
+        self._selector.register(wake, selectors.EVENT_READ, lambda: self._signalled(wake))
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, _note_only)
+        try:
+            while self._exit_code is None:
+                self._do_what_is_due()
+                for key, _ in self._selector.select(self._pause()):
+                    key.data()
+        finally:
+            signal.set_wakeup_fd(-1)
+            self._control.close()
+            self._selector.close()
+            wake.close()
+            waker.close()
+        return self._exit_code
+
+    def _pause(self) -> float | None:
+        due = [when for when in (self._start_at, self._kill_at) if when is not None]
+        due += [when for when, _ in self._replies.values()]
+        return max(0.0, min(due) - time.monotonic()) if due else None
+
+    def _do_what_is_due(self) -> None:
+        now = time.monotonic()
+        if self._start_at is not None and now >= self._start_at:
+            self._start_at = None
+            self._start_speaker()
+        if self._kill_at is not None and now >= self._kill_at and self._speaker:
+            log.error("the speaker did not stop within %g s; killing it", STOP_TIMEOUT)
+            self._kill_at = None
+            os.kill(self._speaker.pid, signal.SIGKILL)
+        for request in [request for request, (when, _) in self._replies.items() if now >= when]:
+            _, reply = self._replies.pop(request)
+            reply({"ok": False, "error": f"the speaker did not answer within {ANSWER_TIMEOUT:g} s; look at its log"})
+
+    def _start_speaker(self) -> None:
+        ours, theirs = socket.socketpair()
+        gc.collect()
+        gc.freeze()
+        pid = os.fork()
+        if not pid:
+            self._become_speaker(ours, theirs)
+        theirs.close()
+        speaker = self._speaker = Speaker(pid, ours)
+        self._selector.register(speaker.channel, selectors.EVENT_READ, self._speaker_says)
+        self._selector.register(speaker.pidfd, selectors.EVENT_READ, self._speaker_died)
+
+    def _become_speaker(self, ours: socket.socket, theirs: socket.socket) -> None:
+        """In the child: let go of what is the parent's, speak, and exit without running the parent's clean-up."""
+        code = EXIT_FAILED
+        try:
+            signal.set_wakeup_fd(-1)
+            ours.close()
+            self._control.abandon()
+            self._selector.close()
+            code = speaker_process.run(self._config, theirs, logging.getLogger().level)
+        except BaseException:
+            log.exception("the speaker failed; please report this")
+        finally:
+            os._exit(code)
+
+    def _speaker_says(self) -> None:
+        speaker = self._speaker
+        if speaker is None:
+            return
+        try:
+            data = speaker.channel.recv(1 << 16)
+        except OSError:
+            data = b""
+        if not data:
+            self._selector.unregister(speaker.channel)
+        for message in speaker.inbox.feed(data):
+            self._take(speaker, message)
+
+    def _take(self, speaker: Speaker, message: Message) -> None:
+        if isinstance(message, LogLine):
+            record = logging.makeLogRecord(
+                {
+                    "name": message.logger,
+                    "levelno": message.level,
+                    "levelname": logging.getLevelName(message.level),
+                    "msg": message.message,
+                    "created": message.created,
+                }
+            )
+            logging.getLogger().handle(record)
+        elif isinstance(message, Started):
+            speaker.started = True
+            notify("READY=1")
+        elif isinstance(message, Answer) and message.request in self._replies:
+            _, reply = self._replies.pop(message.request)
+            reply({"ok": True, "result": message.result})
+
+    def _speaker_died(self) -> None:
+        speaker = self._speaker
+        if speaker is None:
+            return
+        while speaker.channel in self._selector.get_map():  # what it said before it died
+            self._speaker_says()
+        _, status = os.waitpid(speaker.pid, 0)
+        self._selector.unregister(speaker.pidfd)
+        self._speaker = None
+        speaker.close()
+        code = os.waitstatus_to_exitcode(status)
+        if self._kill_at is not None:
+            self._exit_code = EXIT_OK if code == 0 else EXIT_FAILED
+        elif not speaker.started:
+            log.critical("the speaker could not start")
+            self._exit_code = EXIT_FAILED
+        else:
+            self._restart(speaker, code)
+
+    def _restart(self, speaker: Speaker, code: int) -> None:
+        now = time.monotonic()
+        self._restarts += 1
+        how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"exited with {code}"
+        looping = len(self._crashes) == CRASHES_TOLERATED and now - self._crashes[0] < CRASH_WINDOW
+        self._crashes.append(now)
+        if looping:
+            log.critical("speaker %d %s, again; next try in %g s", speaker.pid, how, CRASH_LOOP_PAUSE)
+            self._start_at = now + CRASH_LOOP_PAUSE
+        else:
+            log.error("speaker %d %s; starting another", speaker.pid, how)
+            self._start_at = now
+
+    def _signalled(self, wake: socket.socket) -> None:
+        for number in wake.recv(64):
+            if number == signal.SIGHUP:
+                self._reload_on_signal()
+            elif number in (signal.SIGTERM, signal.SIGINT):
+                self._stop()
+
+    def _stop(self) -> None:
+        if self._kill_at is not None:
+            return
+        log.info("stopping")
+        notify("STOPPING=1")
+        if self._speaker is None:
+            self._exit_code = EXIT_OK
+            return
+        self._kill_at = time.monotonic() + STOP_TIMEOUT
+        self._speaker.send(Stop())
+
+    def _ask(self, message: Callable[[int], Message], reply: Reply) -> None:
+        if self._speaker is None:
+            reply({"ok": False, "error": "the speaker is not running; look at its log"})
+            return
+        self._requests += 1
+        self._replies[self._requests] = (time.monotonic() + ANSWER_TIMEOUT, reply)
+        self._speaker.send(message(self._requests))
+
+    def _status(self, connection: Connection) -> None:
+        def reply(answer: dict[str, Any]) -> None:
+            if answer["ok"]:
+                answer["result"] = self._about() | answer["result"] | {"virtual_servers": []}
+            connection.answer(answer)
+
+        self._ask(TellStatus, reply)
+
+    def _about(self) -> dict[str, Any]:
+        return {
+            "version": __version__,
+            "uptime_seconds": round(time.monotonic() - self._born, 3),
+            "configuration": str(self._path),
+            "processes": {"supervisor": os.getpid(), "speaker": self._speaker.pid if self._speaker else None},
+            "speaker_restarts": self._restarts,
+        }
+
+    def _reload(self, connection: Connection) -> None:
+        try:
+            self._load_and_apply(connection.answer)
+        except ConfigError as error:
+            log.error("reload refused, nothing changed:\n%s", error)  # noqa: TRY400
+            problems = [str(problem) for problem in error.problems]
+            connection.answer(
+                {"ok": False, "error": "the configuration has errors; nothing changed", "problems": problems}
+            )
+
+    def _reload_on_signal(self) -> None:
+        try:
+            self._load_and_apply(lambda answer: None if answer["ok"] else log.error("reload: %s", answer["error"]))
+        except ConfigError as error:
+            log.error("reload refused, nothing changed:\n%s", error)  # noqa: TRY400
+
+    def _load_and_apply(self, reply: Reply) -> None:
+        config = load(self._path)
+        if config.control_socket != self._config.control_socket:
+            log.warning("control_socket changes at the next start; it stays %s until then", self._config.control_socket)
+
+        def applied(answer: dict[str, Any]) -> None:
+            if answer["ok"]:
+                log.info("reloaded %s: %s", self._path, _summary(answer["result"]))
+            reply(answer)
+
+        self._config = config
+        self._ask(lambda request: Apply(request, config), applied)
+
+
+def _note_only(_number: int, _frame: object) -> None:
+    """Signals are handled by their number on the wake-up descriptor; this keeps their default action away."""
+
+
+def _summary(result: dict[str, list[str]]) -> str:
+    done = [f"{what} {', '.join(names)}" for what, names in result.items() if names]
+    return "; ".join(done) or "nothing changed"
