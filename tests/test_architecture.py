@@ -1,0 +1,66 @@
+"""The direction of imports: what docs/architecture.md draws is what the code does."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "vrrpd"
+
+# What each part may import of the others. Nothing points back up.
+ALLOWED = {
+    "protocol": set(),
+    "config": {"protocol"},
+    "channel": {"config"},
+    "net": {"protocol"},
+    "speaker": {"channel", "config", "net", "protocol"},
+    "supervisor": {"channel", "config", "speaker"},
+    "lan": set(),
+    "demo": {"lan", "supervisor", "protocol"},
+    "cli": {"config", "demo", "supervisor"},
+}
+
+PURE = {"asyncio", "socket", "time", "logging", "os", "select", "selectors", "threading", "subprocess"}
+HEAVY = {"scapy", "kubernetes", "aiohttp", "rich"}
+
+
+def parts() -> list[str]:
+    return sorted(
+        entry.stem for entry in PACKAGE.iterdir() if entry.stem not in ("__init__", "__main__", "__pycache__", "py")
+    )
+
+
+def imports(part: str) -> Iterator[tuple[str, str]]:
+    """(file, imported module) for each import in the part, in functions too."""
+    root = PACKAGE / part
+    for path in sorted(root.rglob("*.py")) if root.is_dir() else [root.with_suffix(".py")]:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                yield from ((path.name, alias.name) for alias in node.names)
+            elif isinstance(node, ast.ImportFrom):
+                assert not node.level, f"{path}: relative imports hide where an arrow points"
+                yield path.name, node.module or ""
+
+
+def test_every_part_is_known() -> None:
+    assert set(parts()) == set(ALLOWED)
+
+
+@pytest.mark.parametrize("part", sorted(ALLOWED))
+def test_arrows_point_down(part: str) -> None:
+    for file, module in imports(part):
+        names = module.split(".")
+        if names[0] == "vrrpd" and len(names) > 1:
+            assert names[1] in ALLOWED[part] | {part}, f"{part}/{file} imports {module}"
+
+
+def test_the_protocol_is_pure() -> None:
+    for file, module in imports("protocol"):
+        assert module.split(".")[0] not in PURE, f"protocol/{file} imports {module}"
+
+
+@pytest.mark.parametrize("part", ["protocol", "config", "channel", "net", "speaker", "supervisor"])
+def test_the_daemon_imports_nothing_heavy(part: str) -> None:
+    for file, module in imports(part):
+        assert module.split(".")[0] not in HEAVY, f"{part}/{file} imports {module}"

@@ -1,0 +1,51 @@
+"""`vrrpd check`: is the configuration valid, who will be master, what blocks a failover."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from vrrpd.config.check import findings
+from vrrpd.config.election import compare
+from vrrpd.config.host import present_interfaces
+from vrrpd.config.load import load
+from vrrpd.config.model import DEFAULT_FILE, Config
+from vrrpd.config.problems import ConfigError
+
+EXAMPLE = """examples:
+  vrrpd check                                 this host's file, /etc/vrrpd/vrrpd.toml
+  vrrpd check -c node1.toml -c node2.toml     the files of several hosts, played against each other"""
+
+EXIT_OK, EXIT_CONFIGURATION = 0, 2
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's own options."""
+    parser.add_argument(
+        "-c",
+        "--config",
+        metavar="FILE",
+        type=Path,
+        action="append",
+        help=f"default: {DEFAULT_FILE}; named more than once: the files of several hosts, compared",
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print every error of every file; or, if there is none, what the instances will do."""
+    paths: list[Path] = arguments.config or [DEFAULT_FILE]
+    configs: list[tuple[str, Config]] = []
+    failed = False
+    for path in paths:
+        try:
+            configs.append((str(path), load(path)))
+        except ConfigError as error:
+            print(error, file=sys.stderr)
+            failed = True
+    if failed:
+        return EXIT_CONFIGURATION
+    found = findings(configs[0][1], present_interfaces()) if len(configs) == 1 else compare(configs)
+    for finding in found:
+        print(finding)
+    count = sum(len(config.instances) for _, config in configs)
+    print(f"{', '.join(name for name, _ in configs)}: valid, {count} virtual router{'s' if count != 1 else ''}")
+    return EXIT_OK
