@@ -16,7 +16,7 @@ ALLOWED = {
     "net": {"protocol"},
     "speaker": {"channel", "config", "net", "protocol"},
     "supervisor": {"channel", "config", "speaker"},
-    "lan": set(),
+    "lan": {"net", "protocol"},
     "demo": {"lan", "supervisor", "protocol"},
     "cli": {"config", "demo", "supervisor"},
 }
