@@ -26,6 +26,11 @@ class Startup:
 
 
 @dataclass(frozen=True, slots=True)
+class Resume:
+    """Take part, and go on as MASTER: the process that was it has died, and no peer has missed an advert for it."""
+
+
+@dataclass(frozen=True, slots=True)
 class Shutdown:
     """Take part no longer."""
 
@@ -82,6 +87,7 @@ class ParametersChanged:
 
 Event = (
     Startup
+    | Resume
     | Shutdown
     | AdvertReceived
     | TimerExpired

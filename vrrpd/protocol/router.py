@@ -36,6 +36,7 @@ from vrrpd.protocol.events import (
     LinkChanged,
     ParametersChanged,
     PriorityChanged,
+    Resume,
     Shutdown,
     Startup,
     Timer,
@@ -108,8 +109,10 @@ class VirtualRouter:
 
     def _in_init(self, event: Event) -> Effects:
         """Section 6.4.1."""
-        if isinstance(event, Startup):
-            return self._compete("startup") if self._link.up else self._fail(self._link.reason)
+        if isinstance(event, Startup | Resume):
+            if not self._link.up:
+                return self._fail(self._link.reason)
+            return self._compete("startup") if isinstance(event, Startup) else self._become_master("resumed")
         self._note(event)
         return ()
 

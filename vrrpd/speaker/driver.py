@@ -28,6 +28,7 @@ from vrrpd.protocol.events import (
     Event,
     LinkChanged,
     ParametersChanged,
+    Resume,
     Shutdown,
     Startup,
     Timer,
@@ -44,6 +45,9 @@ from vrrpd.speaker.vips import Vip, VirtualAddresses
 
 log = logging.getLogger(__name__)
 
+RESUME_INTERVALS = 4
+"""Intervals without an advert after which every peer has taken over: three and a skew of at most one (RFC 9568 section
+6.1). Should one have been faster, the first advert of either decides between the two."""
 RESTORE_DELAY_FIRST = 0.01
 RESTORE_DELAY_MAX = 30.0
 RESTORE_FORGIVEN_AFTER = 60.0
@@ -62,6 +66,7 @@ class RouterDriver:
         self.last_reason = ""
         self._port = port
         self._kernel = host.kernel
+        self._ledger = host.ledger.entry(instance.key)
         self._rate_limit = host.rate_limit
         self._announcer = Announcer(host, self.counters, self.vips)
         self._announcer.reconfigure(instance.garp, active=False)
@@ -91,11 +96,17 @@ class RouterDriver:
         """The router's state."""
         return self.router.state
 
-    def startup(self) -> None:
-        """Take part."""
-        self._prepare()
+    def can_resume(self, now: float) -> bool:
+        """Whether an earlier speaker was MASTER so recently that its peers may still take it for alive."""
+        advertised = self._ledger.advertised
+        return advertised is not None and now - advertised < RESUME_INTERVALS * self.instance.advert_int
+
+    def startup(self, *, resume: bool) -> None:
+        """Take part; as MASTER, if an earlier speaker was it until a moment ago."""
+        self._ledger.clear()
         self._handle(self._usable())
-        self._handle(Startup())
+        self._handle(Resume() if resume else Startup())  # a late advert comes first: encoding 200 addresses takes 30 ms
+        self._prepare()
 
     def shutdown(self) -> None:
         """Take part no longer; when this returns, the addresses are gone."""
@@ -201,6 +212,8 @@ class RouterDriver:
         try:
             self._port.send(self._messages.get(effect.priority) or self._encode(effect.priority))
             self.counters.adverts_sent += 1
+            if effect.priority:
+                self._ledger.advertise(time.monotonic())
         except OSError as error:
             self.counters.adverts_failed += 1
             if self._rate_limit.allows((self.instance.name, "send", error.errno), time.monotonic()):
@@ -215,6 +228,7 @@ class RouterDriver:
         return message
 
     def _add_addresses(self, effect: AddAddresses) -> None:
+        self.vips.look_at_interfaces()
         refused = self.vips.add(effect.addresses)
         for vip in refused:
             log.error("(%s) cannot add %s", self.instance.name, vip.error)
@@ -231,6 +245,7 @@ class RouterDriver:
         self.counters.transitions[effect.after] += 1
         self.last_transition, self.last_reason = datetime.now(UTC), effect.reason
         if effect.after is not State.MASTER:
+            self._ledger.clear()
             self._announcer.stop()
             self._restore.cancel()
         level = logging.ERROR if effect.after is State.FAULT else logging.INFO

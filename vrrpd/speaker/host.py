@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from vrrpd.ledger import Ledger
 from vrrpd.speaker.kernel import Kernel
 from vrrpd.speaker.pacer import Pacer
 from vrrpd.speaker.rate_limit import RateLimit
@@ -10,9 +11,10 @@ from vrrpd.speaker.timers import Timers
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """The kernel's sockets, the clock, the pace of announcements, and who was told what."""
+    """The kernel's sockets, the clock, the pace of announcements, who was told what, and what outlives us."""
 
     kernel: Kernel
     timers: Timers
     pacer: Pacer
     rate_limit: RateLimit
+    ledger: Ledger

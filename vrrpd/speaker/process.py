@@ -11,6 +11,7 @@ import uvloop
 
 from vrrpd.channel import Answer, Apply, Inbox, LogLine, Message, Started, Stop, TellStatus, pack
 from vrrpd.config.model import Config
+from vrrpd.ledger import Ledger
 from vrrpd.speaker.speaker import Speaker
 
 log = logging.getLogger(__name__)
@@ -19,7 +20,7 @@ LOG_BACKLOG_MAX = 1 << 20
 """Bytes that may wait for a supervisor that does not read; log lines beyond that are dropped."""
 
 
-def run(config: Config, channel: socket.socket, log_level: int) -> int:
+def run(config: Config, channel: socket.socket, ledger: Ledger, log_level: int) -> int:
     """Speak until told to stop, or until the supervisor is gone; returns the exit code.
 
     The signals that end or reload the daemon are the supervisor's; a terminal sends them to the whole group.
@@ -29,17 +30,17 @@ def run(config: Config, channel: socket.socket, log_level: int) -> int:
     gc.collect()
     gc.freeze()  # what was imported stays; a full collection over it would take milliseconds
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_speak(config, channel, log_level))
+        return runner.run(_speak(config, channel, ledger, log_level))
 
 
-async def _speak(config: Config, channel: socket.socket, log_level: int) -> int:
+async def _speak(config: Config, channel: socket.socket, ledger: Ledger, log_level: int) -> int:
     loop = asyncio.get_running_loop()
     ended: asyncio.Future[int] = loop.create_future()
     _, link = await loop.create_connection(lambda: SupervisorLink(ended), sock=channel)
     logging.getLogger().handlers[:] = [ChannelHandler(link)]
     logging.getLogger().setLevel(log_level)
     try:
-        speaker = Speaker(loop, config)
+        speaker = Speaker(loop, config, ledger)
     except OSError as error:
         log.critical("cannot start: %s", error)
         return await _end(link, 1)

@@ -2,9 +2,11 @@
 
 import asyncio
 import logging
+import time
 from typing import Any
 
 from vrrpd.config.model import Config, VrrpInstance
+from vrrpd.ledger import Ledger, RouterKey
 from vrrpd.net.links import InterfaceAddress, Link
 from vrrpd.net.netlink import transact
 from vrrpd.protocol.advert import Family
@@ -20,8 +22,6 @@ from vrrpd.speaker.vips import AddressKey, Vip, leftover_removal
 
 log = logging.getLogger(__name__)
 
-RouterKey = tuple[str, Family, int]
-
 
 class Speaker:
     """Starts routers, applies new configurations to them, and follows what the kernel says of interfaces.
@@ -30,11 +30,11 @@ class Speaker:
         OSError: the kernel refuses a socket that every router needs.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, config: Config) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, config: Config, ledger: Ledger) -> None:
         self.kernel = Kernel()
         self._loop = loop
         timers = Timers(loop)
-        self._host = Host(self.kernel, timers, Pacer(timers), RateLimit())
+        self._host = Host(self.kernel, timers, Pacer(timers), RateLimit(), ledger)
         self._config = config
         self._ports: dict[tuple[str, Family], Port] = {}
         self._routers: dict[RouterKey, RouterDriver] = {}
@@ -42,10 +42,10 @@ class Speaker:
         self._monitored = -1
 
     def start(self) -> None:
-        """Remove what an earlier life left, then start every router."""
+        """Go on as MASTER where a speaker that died was it, remove what else an earlier life left, start the rest."""
         self._watch_monitor()
-        self._remove_leftovers()
         self.apply(self._config)
+        self._remove_leftovers()
 
     def apply(self, config: Config) -> dict[str, list[str]]:
         """Make `config` the one in force; returns the names of the instances that were touched, by what was done."""
@@ -60,8 +60,9 @@ class Speaker:
         added = [self._add_router(instance) for key, instance in wanted.items() if key not in self._routers]
         if removed or changed or added:
             self._listen()
-        for driver in added:
-            driver.startup()
+        now = time.monotonic()
+        for driver in sorted(added, key=lambda driver: not driver.can_resume(now)):
+            driver.startup(resume=driver.can_resume(now))
         self._index_vips()
         return {
             "added": [driver.instance.name for driver in added],
@@ -117,8 +118,9 @@ class Speaker:
         self._vips = {key: (driver, vip) for driver in self._routers.values() for key, vip in driver.vips.by_key()}
 
     def _remove_leftovers(self) -> None:
-        """Addresses that bear our mark but that this process did not add are an earlier life's."""
-        left = [entry for entry in self.kernel.monitor.addresses.values() if entry.ours]
+        """Addresses that bear our mark but that this process does not hold are an earlier life's."""
+        held = {key for key, (_, vip) in self._vips.items() if vip.held}
+        left = [entry for key, entry in self.kernel.monitor.addresses.items() if entry.ours and key not in held]
         transact(self.kernel.requests, [leftover_removal(entry) for entry in left])
         for entry in left:
             log.info("removed %s/%d, which an earlier vrrpd had left", entry.address, entry.prefix_length)

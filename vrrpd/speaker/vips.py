@@ -60,7 +60,6 @@ class VirtualAddresses:
         for config in configured:
             known = before.get(config.address)
             self._vips[config.address] = known if known and known.config == config else Vip(config)
-        self.look_at_interfaces()
 
     def look_at_interfaces(self) -> None:
         """Learn the index of each interface and encode what must be encoded for it."""

@@ -155,9 +155,7 @@ def ask(path: Path, command: str, timeout: float = 10.0) -> JSON:
     except (FileNotFoundError, ConnectionRefusedError) as error:
         raise ControlError(f"{path}: no vrrpd listens there; start `vrrpd run`, or name its file with -c") from error
     except OSError as error:
-        raise ControlError(
-            f"{path}: {error.strerror or 'no answer in time'}; is vrrpd stopped?"
-        ) from error
+        raise ControlError(f"{path}: {error.strerror or 'no answer in time'}; is vrrpd stopped?") from error
     try:
         parsed: JSON = json.loads(answer)
     except ValueError as error:

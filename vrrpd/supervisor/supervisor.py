@@ -17,6 +17,7 @@ from vrrpd.channel import Answer, Apply, Inbox, LogLine, Message, Started, Stop,
 from vrrpd.config.load import load
 from vrrpd.config.model import Config
 from vrrpd.config.problems import ConfigError
+from vrrpd.ledger import Ledger
 from vrrpd.speaker import process as speaker_process
 from vrrpd.supervisor.control import Connection, ControlServer
 from vrrpd.supervisor.notify import notify
@@ -80,6 +81,7 @@ class Supervisor:
         self._crashes: deque[float] = deque(maxlen=CRASHES_TOLERATED)
         self._restarts = 0
         self._born = time.monotonic()
+        self._ledger = Ledger()
         self._replies: dict[int, tuple[float, Reply]] = {}
         self._requests = 0
         self._exit_code: int | None = None
@@ -144,7 +146,7 @@ class Supervisor:
             ours.close()
             self._control.abandon()
             self._selector.close()
-            code = speaker_process.run(self._config, theirs, logging.getLogger().level)
+            code = speaker_process.run(self._config, theirs, self._ledger, logging.getLogger().level)
         except BaseException:
             log.exception("the speaker failed; please report this")
         finally:

@@ -1,0 +1,62 @@
+"""What outlives a speaker: which routers were MASTER, and when they last advertised.
+
+Shared memory between the supervisor, which only keeps it, and the speakers that it forks one after another. A speaker
+notes each advert; the next one looks whether the peers have missed any, and if not, goes on where the last one was.
+"""
+
+import mmap
+import struct
+
+from vrrpd.protocol.advert import Family
+
+_ENTRY = struct.Struct("=16sBBxxd")
+_TIME_AT = 20
+ENTRIES_MAX = 8192
+"""255 VRIDs in both families on 16 interfaces; a router that finds no room is not resumed."""
+
+RouterKey = tuple[str, Family, int]
+"""Interface, family and VRID."""
+
+
+class Ledger:
+    """A table in shared memory. The first entry of no VRID ends it."""
+
+    def __init__(self) -> None:
+        self._memory = mmap.mmap(-1, ENTRIES_MAX * _ENTRY.size)
+
+    def entry(self, key: RouterKey) -> "LedgerEntry":
+        """The router's own entry, made if there is none."""
+        interface, family, vrid = key
+        name = interface.encode()
+        for start in range(0, ENTRIES_MAX * _ENTRY.size, _ENTRY.size):
+            known_name, known_family, known_vrid, _ = _ENTRY.unpack_from(self._memory, start)
+            if not known_vrid:
+                _ENTRY.pack_into(self._memory, start, name, family.value, vrid, 0.0)
+                return LedgerEntry(self._memory, start)
+            if (known_name.rstrip(b"\0"), known_family, known_vrid) == (name, family.value, vrid):
+                return LedgerEntry(self._memory, start)
+        return LedgerEntry(mmap.mmap(-1, _ENTRY.size), 0)
+
+
+class LedgerEntry:
+    """What one router leaves to the next speaker."""
+
+    __slots__ = ("_memory", "_time_at")
+
+    def __init__(self, memory: mmap.mmap, start: int) -> None:
+        self._memory = memory
+        self._time_at = start + _TIME_AT
+
+    @property
+    def advertised(self) -> float | None:
+        """When the router last advertised as MASTER, on `time.monotonic`; None if it is not MASTER."""
+        (when,) = struct.unpack_from("=d", self._memory, self._time_at)
+        return when or None
+
+    def advertise(self, now: float) -> None:
+        """It is MASTER and has just advertised."""
+        struct.pack_into("=d", self._memory, self._time_at, now)
+
+    def clear(self) -> None:
+        """It is not MASTER, or no longer."""
+        struct.pack_into("=d", self._memory, self._time_at, 0.0)
