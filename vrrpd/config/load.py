@@ -80,11 +80,11 @@ def _toml(text: str, name: str) -> dict[str, Any]:
         raise ConfigError([Problem(name, 1, "", "arrays or tables are nested too deeply", "write them flat")]) from None
     except ValueError as error:  # TOMLDecodeError, and what int() says of more digits than it takes
         message = str(error)
-    lines = text.rstrip().splitlines() or [""]
     line, where = 1, ""
     if place := re.search(_SYNTAX_PLACE, message):
-        line = int(place["line"] or len(lines))
-        where = f" at column {place['column']} of {shown(lines[line - 1].strip())}" if place["line"] else " at the end"
+        line = int(place["line"] or text.rstrip().count("\n") + 1)
+        source = shown(text.split("\n")[line - 1].strip())
+        where = f" at column {place['column']} of {source}" if place["line"] else " at the end"
     wrong = f"it is not TOML: {re.sub(_SYNTAX_PLACE, '', message)}{where}"
     raise ConfigError([Problem(name, line, "", wrong, "strings need quotes, and a key stands only once")])
 
