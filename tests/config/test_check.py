@@ -139,18 +139,20 @@ def test_an_address_that_vrrpd_has_added_is_no_news() -> None:
             {"eth0": interface("192.0.2.100/24", ours=True)},
             "eth0 has no IPv4 address of its own at present to send adverts from: FAULT until it has",
         ),
-        (
-            '["192.0.2.100/24", { address = "192.0.2.101/24", dev = "eth1" }]',
-            ETH0,
-            (
-                "eth1, which is to carry virtual addresses, does not exist on this host at present: without it, "
-                "becoming master fails"
-            ),
-        ),
     ],
 )
 def test_an_interface_that_cannot_serve_at_present(addresses: str, interfaces: Interfaces, expected: str) -> None:
     assert warned(instance(addresses), interfaces) == [expected]
+
+
+def test_virtual_addresses_on_an_interface_that_does_not_exist() -> None:
+    elsewhere = '{ address = "192.0.2.101/24", dev = "eth1" }, { address = "192.0.2.102/24", dev = "eth1" }'
+    missing = "eth1 does not exist on this host at present: a master here would be without 192.0.2.101, 192.0.2.102"
+    assert warned(instance(f'["192.0.2.100/24", {elsewhere}]'), ETH0) == [missing]
+    assert warned(instance(f"[{elsewhere}]"), ETH0) == [
+        missing,
+        "none of its addresses can be added at present: it would resign at once, to FAULT",
+    ]
 
 
 @pytest.mark.parametrize(

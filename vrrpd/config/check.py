@@ -113,12 +113,14 @@ def _interface_at_present(instance: VrrpInstance, interfaces: Interfaces) -> Ite
 
 
 def _devices_of_addresses(instance: VrrpInstance, interfaces: Interfaces) -> Iterator[Finding]:
-    for dev in sorted({vip.dev for vip in instance.virtual_ipaddress} - {instance.interface} - interfaces.keys()):
+    lost = [vip for vip in instance.virtual_ipaddress if vip.dev != instance.interface and vip.dev not in interfaces]
+    for dev in dict.fromkeys(vip.dev for vip in lost):
+        addresses = ", ".join(str(vip.address) for vip in lost if vip.dev == dev)
         yield warning(
-            instance.name,
-            f"{dev}, which is to carry virtual addresses, does not exist on this host at present: without it, becoming "
-            "master fails",
+            instance.name, f"{dev} does not exist on this host at present: a master here would be without {addresses}"
         )
+    if len(lost) == len(instance.virtual_ipaddress):
+        yield warning(instance.name, "none of its addresses can be added at present: it would resign at once, to FAULT")
 
 
 def _addresses_of_the_host(instance: VrrpInstance, interfaces: Interfaces) -> Iterator[Finding]:

@@ -6,6 +6,7 @@ from ipaddress import IPv4Interface, IPv6Interface, ip_interface
 from vrrpd.protocol.advert import IP_PROTOCOL, IPAddress
 
 _IFF_UP_AND_RUNNING = 0x41
+_IFA_F_OPTIMISTIC = 0x04
 _IFA_F_DADFAILED = 0x08
 _IFA_F_TENTATIVE = 0x40
 
@@ -16,7 +17,7 @@ class HostAddress:
 
     interface_address: IPv4Interface | IPv6Interface
     usable: bool = True
-    """Duplicate detection is over and found nobody."""
+    """Packets may be sent from it: duplicate detection is over, or not waited for, and found nobody."""
     ours: bool = False
     """A vrrpd put it there, so it is a virtual one; the kernel remembers that since 5.18."""
 
@@ -55,7 +56,7 @@ def present_interfaces() -> Interfaces:
                 addresses[entry["index"]].append(
                     HostAddress(
                         ip_interface(f"{text}/{entry['prefixlen']}"),
-                        usable=not flags & (_IFA_F_TENTATIVE | _IFA_F_DADFAILED),
+                        usable=_usable(flags),
                         ours=entry.get("IFA_PROTO") == IP_PROTOCOL,
                     )
                 )
@@ -65,3 +66,9 @@ def present_interfaces() -> Interfaces:
         )
         for index, link in links.items()
     }
+
+
+def _usable(flags: int) -> bool:
+    if flags & _IFA_F_DADFAILED:
+        return False
+    return not flags & _IFA_F_TENTATIVE or bool(flags & _IFA_F_OPTIMISTIC)
