@@ -1,0 +1,128 @@
+"""What a measurement yields: samples of both daemons, their ratio, and whether it is good enough."""
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+COLUMNS = ("what", "vrrpd", "keepalived", "ratio", "must be", "verdict")
+_ALIGN = ("<", ">", ">", ">", ">", "<")
+
+
+class Measure(Enum):
+    """What a limit is a limit of."""
+
+    RATIO = "ratio"
+    """Of vrrpd's median to keepalived's."""
+    ABSOLUTE = "absolute"
+    """Of vrrpd's median, in the figure's unit."""
+    NONE = "none"
+    """Reported only."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """What a figure must not exceed."""
+
+    value: float = 0.0
+    measure: Measure = Measure.NONE
+
+
+REPORT_ONLY = Limit()
+
+
+@dataclass(slots=True)
+class Samples:
+    """What was measured of one daemon, run by run."""
+
+    values: list[float] = field(default_factory=list)
+
+    def add(self, value: float) -> None:
+        """One more run."""
+        self.values.append(value)
+
+    @property
+    def median(self) -> float:
+        """The middle run."""
+        return statistics.median(self.values)
+
+    @property
+    def quartiles(self) -> tuple[float, float]:
+        """What half of the runs lie between."""
+        if len(self.values) < 2:
+            return self.median, self.median
+        first, _, third = statistics.quantiles(self.values, n=4, method="inclusive")
+        return first, third
+
+
+@dataclass(slots=True)
+class Figure:
+    """One line of the report."""
+
+    name: str
+    unit: str
+    limit: Limit = REPORT_ONLY
+    vrrpd: Samples = field(default_factory=Samples)
+    keepalived: Samples = field(default_factory=Samples)
+
+    @property
+    def ratio(self) -> float:
+        """Of the medians."""
+        return self.vrrpd.median / self.keepalived.median if self.keepalived.median else float("inf")
+
+    @property
+    def met(self) -> bool | None:
+        """Whether the limit is kept; None where there is none."""
+        if self.limit.measure is Measure.NONE:
+            return None
+        return (self.ratio if self.limit.measure is Measure.RATIO else self.vrrpd.median) <= self.limit.value
+
+    @property
+    def row(self) -> tuple[str, ...]:
+        """As the table has it, in the order of `COLUMNS`."""
+        must_be = {
+            Measure.RATIO: f"<= {self.limit.value:.1f} x",
+            Measure.ABSOLUTE: f"<= {self.limit.value:g} {self.unit}",
+            Measure.NONE: "",
+        }[self.limit.measure]
+        verdict = {True: "met", False: "NOT MET", None: ""}[self.met]
+        runs = f"{self.name} ({len(self.vrrpd.values)} runs)"
+        return runs, self._cell(self.vrrpd), self._cell(self.keepalived), f"{self.ratio:.2f}", must_be, verdict
+
+    def _cell(self, samples: Samples) -> str:
+        first, third = samples.quartiles
+        return f"{samples.median:.3g} [{first:.3g}-{third:.3g}] {self.unit}"
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for JSON, every run included."""
+        return {
+            "name": self.name,
+            "unit": self.unit,
+            "vrrpd": {"median": self.vrrpd.median, "quartiles": self.vrrpd.quartiles, "runs": self.vrrpd.values},
+            "keepalived": {
+                "median": self.keepalived.median,
+                "quartiles": self.keepalived.quartiles,
+                "runs": self.keepalived.values,
+            },
+            "ratio": self.ratio,
+            "limit": self.limit.value if self.limit.measure is not Measure.NONE else None,
+            "limit_is": self.limit.measure.value,
+            "met": self.met,
+        }
+
+
+def table(figures: Sequence[Figure]) -> str:
+    """The figures as a Markdown table, which a terminal shows as well."""
+    rows = [COLUMNS, *(figure.row for figure in figures)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(COLUMNS))]
+    lines = [
+        "| "
+        + " | ".join(f"{cell:{align}{width}}" for cell, align, width in zip(row, _ALIGN, widths, strict=True))
+        + " |"
+        for row in rows
+    ]
+    rule = "|" + "|".join(
+        "-" * (width + 1) + (":" if align == ">" else "-") for align, width in zip(_ALIGN, widths, strict=True)
+    )
+    return "\n".join([lines[0], rule + "|", *lines[1:]])
