@@ -456,5 +456,7 @@ class Frr(Daemon):
         # An EUI-64 link-local would be the same on every router of the VRID.
         host.sysctl(f"net/ipv6/conf/{name}/addr_gen_mode", 3)
         for address in router.advertised:
-            host.add_address(str(address), name)
+            # FRR sends from the first link-local address that it finds there, which must not be the one that moves.
+            if not address.is_link_local:
+                host.add_address(str(address), name)
         host.set_link(name, state="up")
