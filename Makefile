@@ -1,11 +1,7 @@
 # Everything runs in .venv, which is made from the lock files. Debian packages that the tests need are installed as root.
 BIN := .venv/bin
-EPISODES ?= 100000
 
-.PHONY: demo test lint fmt soak bench clean
-
-demo: .venv/installed  ## routers in namespaces elect a master, hold a VIP, lose it; the outage measured live
-	$(BIN)/vrrpd demo $(DEMO)
+.PHONY: test lint fmt bench clean
 
 test: .venv/installed-dev  ## unit, simulation, namespaces, interop with real keepalived and FRR
 	.ci/packages keepalived frr
@@ -19,9 +15,6 @@ lint: .venv/installed-dev
 fmt: .venv/installed-dev
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
-
-soak: .venv/installed-dev  ## simulated fault episodes on both cores; minutes
-	$(BIN)/python -m tests.simulation.soak --episodes $(EPISODES)
 
 bench: .venv/installed-dev  ## ratios to real keepalived in the same run; minutes, as root
 	.ci/packages keepalived

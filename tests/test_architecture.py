@@ -18,8 +18,7 @@ ALLOWED = {
     "speaker": {"channel", "config", "ledger", "net", "protocol"},
     "supervisor": {"channel", "config", "ledger", "speaker"},
     "lan": {"net", "protocol"},
-    "demo": {"lan", "supervisor", "protocol"},
-    "cli": {"config", "demo", "supervisor"},
+    "cli": {"config", "supervisor"},
 }
 
 PURE = {"asyncio", "socket", "time", "logging", "os", "select", "selectors", "threading", "subprocess"}

@@ -14,7 +14,6 @@ _COMMANDS = {
     "check": ("vrrpd.cli.check", "validate a configuration; say who will be master and what blocks a failover"),
     "status": ("vrrpd.cli.status", "the running daemon: routers, addresses, counters"),
     "reload": ("vrrpd.cli.reload", "have the running daemon apply the changed file"),
-    "demo": ("vrrpd.demo", "routers and a client in namespaces, live failovers, the outage measured"),
 }
 
 

@@ -1,0 +1,395 @@
+"""A client that pings an address every millisecond, and what it says about outages.
+
+The probes are sent and answered in a process of their own (this module, run as a program on the client), so that nothing
+which the watching process does can delay them. It writes fixed records to its standard output, which `Prober` reads:
+
+    u64 sequence number | u64 hardware address that answered, 0: the probe was sent | f64 time.monotonic()
+
+A probe goes out when its time has come or, on a busy machine, later: then the slots that were missed are left out. So
+no probe is ever counted that was not sent, and `Outage.resolution` tells how far apart the probes at an edge really were.
+"""
+
+import argparse
+import contextlib
+import gc
+import ipaddress
+import os
+import select
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import threading
+import time
+from array import array
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fcntl import F_SETPIPE_SZ, fcntl
+from math import inf
+from types import TracebackType
+from typing import TYPE_CHECKING, Final, Self
+
+from vrrpd.net.filters import Instruction, attach
+from vrrpd.protocol.advert import ones_complement_sum
+
+if TYPE_CHECKING:
+    from vrrpd.lan.hosts import Host
+
+_RECORD: Final = struct.Struct("=QQd")
+_ECHO: Final = struct.Struct("!BBHHHQ")  # type, code, checksum, identifier, sequence, then the whole sequence number
+_TIMESPEC: Final = struct.Struct("@ll")
+_SO_TIMESTAMPNS: Final = 35
+_FLUSH_INTERVAL: Final = 0.02
+"""Seconds between writes to the watching process."""
+_LINGER: Final = 0.1
+"""Seconds to wait for the last answers."""
+_START_TIMEOUT: Final = 10.0
+"""Seconds in which the first probe must have been sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Protocol:
+    """How one family echoes: numbers, and where the answer is in a packet that starts with the IP header."""
+
+    family: socket.AddressFamily
+    protocol: int
+    ethertype: int
+    echo_request: int
+    echo_payload: int
+    """Offset of the whole sequence number; IPv4 options never occur in answers to packets that had none."""
+    answers: tuple[Instruction, ...]
+    """Classic BPF that lets echo replies through; the identifier to compare with is appended."""
+
+
+_IPV4: Final = _Protocol(
+    family=socket.AF_INET,
+    protocol=socket.IPPROTO_ICMP,
+    ethertype=0x0800,
+    echo_request=8,
+    echo_payload=28,
+    answers=((0x30, 0, 0, 9), (0x15, 0, 5, 1), (0x30, 0, 0, 20), (0x15, 0, 3, 0), (0x28, 0, 0, 24)),
+)
+_IPV6: Final = _Protocol(
+    family=socket.AF_INET6,
+    protocol=socket.IPPROTO_ICMPV6,
+    ethertype=0x86DD,
+    echo_request=128,
+    echo_payload=48,
+    answers=((0x30, 0, 0, 6), (0x15, 0, 5, 58), (0x30, 0, 0, 40), (0x15, 0, 3, 129), (0x28, 0, 0, 44)),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """One echo request."""
+
+    sent_at: float
+    answered_at: float | None
+    """When the answer reached the client's interface; None: it has not, yet or ever."""
+    answered_by: str | None
+    """The hardware address that the answer came from, which tells the router that serves the address."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outage:
+    """Consecutive probes without an answer."""
+
+    start: float
+    """When the last probe that was answered had been sent."""
+    end: float | None
+    """When the next probe that was answered was sent; None: none was."""
+    last_sent: float
+    """When the last probe of the outage was sent."""
+    lost: int
+    """Probes without an answer."""
+    resolution: float
+    """Seconds that the two edges may be off together: the distance between the probes there, added up."""
+
+    @property
+    def seconds(self) -> float:
+        """From the last answered probe to the next answered one, or so far."""
+        return (self.last_sent if self.end is None else self.end) - self.start
+
+    @property
+    def milliseconds(self) -> float:
+        """The same in milliseconds."""
+        return self.seconds * 1000
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeResult:
+    """What the client saw in some stretch of time."""
+
+    probes: tuple[Probe, ...]
+    interval: float
+    """Seconds between probes, as asked for."""
+
+    @property
+    def lost(self) -> int:
+        """Probes that never had an answer."""
+        return sum(probe.answered_at is None for probe in self.probes)
+
+    @property
+    def longest_pause(self) -> float:
+        """The longest time in seconds between two probes: the prober's own lateness shows here."""
+        return max(
+            (after.sent_at - before.sent_at for before, after in zip(self.probes, self.probes[1:], strict=False)),
+            default=0.0,
+        )
+
+    def outages(self, patience: float = inf) -> list[Outage]:
+        """Every stretch of unanswered probes after the first answered one.
+
+        Args:
+            patience: seconds after which an answer counts as none. A probe that waited in a queue until somebody
+                answered ARP is answered at last, but its sender did not have the service.
+        """
+        found: list[Outage] = []
+        last_good: Probe | None = None
+        missing: list[Probe] = []
+        for probe in self.probes:
+            if probe.answered_at is None or probe.answered_at - probe.sent_at > patience:
+                missing.append(probe)
+                continue
+            if last_good and missing:
+                found.append(_outage(last_good, missing, probe))
+            last_good, missing = probe, []
+        if last_good and missing:
+            found.append(_outage(last_good, missing, None))
+        return found
+
+    def longest_outage(self, patience: float = inf) -> float:
+        """Seconds of the longest outage; 0: nothing was lost."""
+        return max((outage.seconds for outage in self.outages(patience)), default=0.0)
+
+
+def _outage(before: Probe, missing: list[Probe], after: Probe | None) -> Outage:
+    first_gap = missing[0].sent_at - before.sent_at
+    last_gap = after.sent_at - missing[-1].sent_at if after else 0.0
+    return Outage(
+        start=before.sent_at,
+        end=after.sent_at if after else None,
+        last_sent=missing[-1].sent_at,
+        lost=len(missing),
+        resolution=first_gap + last_gap,
+    )
+
+
+class Prober:
+    """Pings an address from a host until stopped; a context manager that starts and stops the process.
+
+    Args:
+        host: the client.
+        address: IPv4 or IPv6 address to ping.
+        interval: seconds between probes.
+
+    Raises:
+        RuntimeError: the probing process failed to start; the message has its last words.
+    """
+
+    def __init__(self, host: "Host", address: str, *, interval: float = 0.001) -> None:
+        self.interval = interval
+        self._changed = threading.Condition()
+        self._sent = array("d")
+        self._answered = array("d")  # NaN: not answered
+        self._answered_by = array("Q")
+        self._last_answer = -1
+        self._first = 0
+        self._process = host.popen(
+            [sys.executable, "-m", "vrrpd.lan.probe", address, f"--interval={interval}"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        assert self._process.stdout is not None
+        self._pipe = self._process.stdout.fileno()
+        fcntl(self._pipe, F_SETPIPE_SZ, 1 << 20)
+        self._reader = threading.Thread(target=self._read, name="probe-reader", daemon=True)
+        self._reader.start()
+        with self._changed:
+            started = self._changed.wait_for(lambda: self._sent or not self._reader.is_alive(), _START_TIMEOUT)
+        if not (started and self._sent):
+            self.stop()
+            assert self._process.stderr is not None
+            raise RuntimeError(f"the prober did not start: {self._process.stderr.read().decode(errors='replace')}")
+
+    def _read(self) -> None:
+        remainder = b""
+        while chunk := os.read(self._pipe, 1 << 16):
+            data = remainder + chunk
+            whole = len(data) - len(data) % _RECORD.size
+            remainder = data[whole:]
+            with self._changed:
+                for sequence, hardware_address, at in _RECORD.iter_unpack(data[:whole]):
+                    self._record(sequence, hardware_address, at)
+                self._changed.notify_all()
+        with self._changed:
+            self._changed.notify_all()
+
+    def _record(self, sequence: int, hardware_address: int, at: float) -> None:
+        if not hardware_address:
+            self._sent.append(at)
+            self._answered.append(inf)
+            self._answered_by.append(0)
+        elif self._answered[sequence] == inf:  # else two routers answered, and the first counts
+            self._answered[sequence] = at
+            self._answered_by[sequence] = hardware_address
+            self._last_answer = max(self._last_answer, sequence)
+
+    def _probe(self, index: int) -> Probe:
+        answered_at = self._answered[index]
+        if answered_at == inf:
+            return Probe(self._sent[index], None, None)
+        mac = self._answered_by[index].to_bytes(6, "big").hex(":")
+        return Probe(self._sent[index], answered_at, mac)
+
+    @property
+    def latest(self) -> Probe:
+        """The probe that was sent last; its answer may be on its way still."""
+        with self._changed:
+            return self._probe(len(self._sent) - 1)
+
+    @property
+    def latest_answered(self) -> Probe | None:
+        """The last probe that was answered; None: no probe was yet."""
+        with self._changed:
+            return self._probe(self._last_answer) if self._last_answer >= 0 else None
+
+    def wait_answered(self, timeout: float, since: float | None = None) -> Probe:
+        """Wait until a probe that was sent after `since` (by default: now) has been answered.
+
+        Raises:
+            TimeoutError: none was within `timeout` seconds.
+        """
+        after = time.monotonic() if since is None else since
+        with self._changed:
+            answered = self._changed.wait_for(
+                lambda: self._last_answer >= 0 and self._sent[self._last_answer] >= after, timeout
+            )
+            if not answered:
+                raise TimeoutError(f"nothing answered the probes in {timeout} s")
+            return self._probe(self._last_answer)
+
+    def result(self, since: float = -inf, until: float = inf) -> ProbeResult:
+        """The probes that were sent between two times. While probing goes on, the last ones are not answered yet."""
+        with self._changed:
+            chosen = tuple(self._probe(index) for index, sent in enumerate(self._sent) if since <= sent < until)
+        return ProbeResult(chosen, self.interval)
+
+    def stop(self) -> None:
+        """Stop probing and collect the last answers."""
+        self._process.send_signal(signal.SIGTERM)
+        self._reader.join()
+        self._process.wait()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.stop()
+
+
+# The program on the client
+
+
+class _Pinger:
+    """The probing process: one loop that sends when it is time and takes answers in between."""
+
+    def __init__(self, address: str) -> None:
+        self._address = (address, 0)
+        self._protocol = _IPV6 if ipaddress.ip_address(address).version == 6 else _IPV4
+        self._identifier = os.getpid() & 0xFFFF
+        self._sender = socket.socket(self._protocol.family, socket.SOCK_RAW, self._protocol.protocol)
+        self._sender.setblocking(False)
+        attach(self._sender, [(0x06, 0, 0, 0)])  # answers come by the other socket
+        # Sees the sender's hardware address, and when the frame arrived rather than when this process woke up.
+        protocol = socket.htons(self._protocol.ethertype)
+        self._receiver = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, protocol)
+        accept = ((0x15, 0, 1, self._identifier), (0x06, 0, 0, 0xFFFF), (0x06, 0, 0, 0))
+        attach(self._receiver, [*self._protocol.answers, *accept])
+        self._receiver.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
+        self._receiver.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+        self._receiver.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            while True:  # what came before the filter did
+                self._receiver.recv(1)
+        self._records = bytearray()
+        self._sequence = 0
+        self._unanswered = 0
+        self.stopped = False
+
+    def run(self, interval: float) -> None:
+        """Probe until `stopped`; `interval` in seconds."""
+        due = flush_at = time.monotonic()
+        while not self.stopped:
+            now = time.monotonic()
+            if now >= due:
+                self._send(now)
+                due += interval * max(1, -(-(now - due) // interval))
+            if now >= flush_at:
+                self._flush()
+                flush_at = now + _FLUSH_INTERVAL
+            if select.select([self._receiver], [], [], max(0.0, due - time.monotonic()))[0]:
+                self._receive()
+        until = time.monotonic() + _LINGER
+        while self._unanswered and (left := until - time.monotonic()) > 0:
+            if select.select([self._receiver], [], [], left)[0]:
+                self._receive()
+        self._flush()
+
+    def _send(self, now: float) -> None:
+        request = self._protocol.echo_request
+        fields = (self._identifier, self._sequence & 0xFFFF, self._sequence)
+        packet = _ECHO.pack(request, 0, 0, *fields)
+        if self._protocol is _IPV4:  # the kernel does it for ICMPv6
+            packet = _ECHO.pack(request, 0, ~ones_complement_sum(packet) & 0xFFFF, *fields)
+        self._records += _RECORD.pack(self._sequence, 0, now)
+        self._sequence += 1
+        try:
+            self._sender.sendto(packet, self._address)
+        except OSError:  # no route, link down: a probe without an answer
+            return
+        self._unanswered += 1
+
+    def _receive(self) -> None:
+        offset = time.clock_gettime(time.CLOCK_REALTIME) - time.monotonic()
+        for packet, ancillary, mac in self._arrived():
+            sequence = int.from_bytes(packet[self._protocol.echo_payload :][:8], "big")
+            seconds, nanoseconds = _TIMESPEC.unpack(ancillary[0][2])
+            self._records += _RECORD.pack(sequence, int.from_bytes(mac, "big"), seconds + nanoseconds * 1e-9 - offset)
+            self._unanswered -= 1
+
+    def _arrived(self) -> Iterator[tuple[bytes, list[tuple[int, int, bytes]], bytes]]:
+        while True:
+            try:
+                packet, ancillary, _, address = self._receiver.recvmsg(128, 64)
+            except BlockingIOError:
+                return
+            yield packet, ancillary, address[4]
+
+    def _flush(self) -> None:
+        if self._records:
+            os.write(sys.stdout.fileno(), self._records)
+            self._records.clear()
+
+
+def main() -> None:
+    """Probe until SIGTERM."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("address")
+    parser.add_argument("--interval", type=float, default=0.001, help="seconds between probes")
+    arguments = parser.parse_args()
+    pinger = _Pinger(arguments.address)
+
+    def stop(_number: int, _frame: object) -> None:
+        pinger.stopped = True
+
+    signal.signal(signal.SIGTERM, stop)
+    gc.disable()  # nothing here makes cycles, and a collection is a pause
+    pinger.run(arguments.interval)
+
+
+if __name__ == "__main__":
+    main()
