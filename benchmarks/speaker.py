@@ -132,7 +132,7 @@ def start(directory: Path, runs: int) -> list[Figure]:
                 # keepalived waits for a master unless it is told that it is the one.
                 extra = ("state MASTER",) if kind is Keepalived else ()
                 router = RouterSettings(VRID, _addresses(1), priority=OWNER_PRIORITY, extra=extra)
-                daemon = kind(host, directory / f"{kind.name}-start", [router])
+                daemon = kind(host, directory / f"{kind.name}-{run}", [router])
                 with Capture(lan) as capture:
                     started = time.monotonic()
                     daemon.start()
@@ -153,7 +153,7 @@ def memory(directory: Path, runs: int) -> list[Figure]:
         for kind in KINDS:
             for run in range(runs):
                 host = lan.host(f"{kind.name[:6]}{run}")
-                daemon = kind(host, directory / f"{kind.name}-memory", [RouterSettings(VRID, _addresses(1))])
+                daemon = kind(host, directory / f"{kind.name}-{run}", [RouterSettings(VRID, _addresses(1))])
                 daemon.start()
                 daemon.wait_until(BACKUP, STATE_TIMEOUT)
                 time.sleep(0.5)
@@ -181,15 +181,15 @@ def many_routers(directory: Path, runs: int) -> list[Figure]:
     with Lan() as lan:
         sends = lan.host("sender")
         listens = {kind: lan.host(kind.name) for kind in KINDS}
-        for _ in range(runs):
+        for run in range(runs):
             for kind in KINDS:
-                sending = kind(sends, directory / f"{kind.name}-sender", _routers(MASTER_PRIORITY))
+                place = directory / f"{run}-{kind.name}"  # what an earlier run has logged would be misleading
+                sending = kind(sends, place / "sender", _routers(MASTER_PRIORITY))
                 sending.start()
                 for router in (sending.routers[0], sending.routers[-1]):
                     sending.wait_until(MASTER, STATE_TIMEOUT, router)
                 listening = {
-                    other: other(host, directory / f"{other.name}-receiver", _routers(BACKUP_PRIORITY))
-                    for other, host in listens.items()
+                    other: other(host, place / other.name, _routers(BACKUP_PRIORITY)) for other, host in listens.items()
                 }
                 for daemon in listening.values():
                     daemon.start()
