@@ -28,42 +28,57 @@ class _Itimerspec(ctypes.Structure):
     )
 
 
+PUT_OFF_MARGIN = 0.005
+"""Seconds that a wake-up looks ahead for deadlines that were put off: they then need no wake-up of their own."""
+HEAD_START = 0.0002
+"""Seconds by which the process wakes up before a deadline that is to be met exactly; longer than waking up takes."""
+
+
 class Deadline:
     """One timer. It is cheap to put off: only the time is noted until the old one has passed."""
 
-    __slots__ = ("_queued", "_timers", "callback", "lateness", "when")
+    __slots__ = ("_head_start", "_queued", "_timers", "callback", "lateness", "when")
 
-    def __init__(self, timers: "Timers", callback: Callable[[], None]) -> None:
+    def __init__(self, timers: "Timers", callback: Callable[[], None], head_start: float) -> None:
         self.when: float | None = None
         """On `time.monotonic`; None: not running."""
         self.lateness = 0.0
         """Seconds from `when` to the last call of `callback`."""
         self.callback = callback
         self._timers = timers
+        self._head_start = head_start
         self._queued: float | None = None
 
     def at(self, when: float) -> None:
         """Run out at `when`, whatever was set before."""
         self.when = when
-        if self._queued is None or when < self._queued:
-            self._queued = when
-            self._timers.queue(when, self)
+        if self._queued is None or when - self._head_start < self._queued:
+            self._queued = when - self._head_start
+            self._timers.queue(self._queued, self)
 
     def cancel(self) -> None:
         """Do not run out."""
         self.when = None
 
-    def due(self, queued: float) -> bool:
-        """Whether the entry of that time is this timer's current one and its time has really come."""
+    def stale(self, queued: float) -> bool:
+        """Whether the entry of that time is not, or no longer, the one to run out by; if so, it may be dropped."""
         if self._queued != queued:
-            return False  # a later call of `at` with an earlier time has its own entry
+            return True  # a later call of `at` with an earlier time has its own entry
+        if self.when is not None and self.when - self._head_start <= queued:
+            return False
         self._queued = None
-        if self.when is None:
-            return False
-        if self.when > queued:
+        if self.when is not None:
             self.at(self.when)
-            return False
         return True
+
+    def run_out(self) -> None:
+        """Its entry has come up: wait for what is left of the time, then call back."""
+        assert self.when is not None
+        while (now := time.monotonic()) < self.when:
+            pass
+        self.lateness = now - self.when
+        self._queued = self.when = None
+        self.callback()
 
 
 class Timers:
@@ -83,9 +98,14 @@ class Timers:
             raise OSError(ctypes.get_errno(), "timerfd_create: " + os.strerror(ctypes.get_errno()))
         loop.add_reader(self._fd, self._expired)
 
-    def deadline(self, callback: Callable[[], None]) -> Deadline:
-        """A timer that is not running yet."""
-        return Deadline(self, callback)
+    def deadline(self, callback: Callable[[], None], *, exact: bool = False) -> Deadline:
+        """A timer that is not running yet.
+
+        Args:
+            callback: what to do when it runs out.
+            exact: spend processor time, at most `HEAD_START`, on being punctual; for what happens rarely.
+        """
+        return Deadline(self, callback, HEAD_START if exact else 0.0)
 
     def queue(self, when: float, deadline: Deadline) -> None:
         """Look at `deadline` again at `when`; for `Deadline` alone."""
@@ -105,18 +125,27 @@ class Timers:
             os.read(self._fd, 8)
         except BlockingIOError:
             return
-        self._armed = None
+        self._armed = 0.0  # nothing is earlier, so that callbacks do not arm it over and over
+        try:
+            self._run_what_is_due()
+        finally:
+            self._armed = None
+            if self._heap:
+                self._arm(self._heap[0][0])
+
+    def _run_what_is_due(self) -> None:
         heap = self._heap
         now = time.monotonic()
-        while heap and heap[0][0] <= now:
-            queued, _, deadline = heapq.heappop(heap)
-            if deadline.due(queued):
-                deadline.lateness = now - queued
-                deadline.when = None
-                deadline.callback()
+        while heap and heap[0][0] <= now + PUT_OFF_MARGIN:
+            queued, _, deadline = heap[0]
+            if deadline.stale(queued):
+                heapq.heappop(heap)
+            elif queued <= now:
+                heapq.heappop(heap)
+                deadline.run_out()
                 now = time.monotonic()
-        if heap:
-            self._arm(heap[0][0])
+            else:
+                break
 
     def _arm(self, when: float) -> None:
         self._armed = when
