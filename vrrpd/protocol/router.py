@@ -14,7 +14,7 @@ the order in which they are to be carried out. The advert always comes first.
       └───── FAULT ◄── link down, addresses refused (from any state); Recovery ──► as from INIT
 """
 
-from vrrpd.protocol.advert import Advert, IPAddress
+from vrrpd.protocol.advert import IPAddress
 from vrrpd.protocol.effects import (
     AddAddresses,
     Announce,
@@ -80,7 +80,8 @@ class VirtualRouter:
         self._preempt_delay_over = False
         self._addresses_retry_delay = ADDRESSES_RETRY_DELAY
         self._silence = ""
-        self._judged: tuple[Advert, Parameters, Effects] | None = None
+        self._usual: Effects = ()
+        """As BACKUP: what another advert demands if it is the same object, with nothing else in between."""
 
     @property
     def skew_time(self) -> Centiseconds:
@@ -118,7 +119,10 @@ class VirtualRouter:
 
     def _in_backup(self, event: Event) -> Effects:
         """Section 6.4.2, in its order."""
-        if isinstance(event, AdvertReceived):  # first in the code because it is all that happens, day after day
+        if event is self.master and self._usual:  # all that happens, day after day
+            return self._usual
+        self._usual = ()
+        if isinstance(event, AdvertReceived):
             return self._heard_in_backup(event)
         if isinstance(event, Shutdown):
             return (CancelTimer(Timer.ACTIVE_DOWN), *self._forget_preempt_delay(), self._enter(State.INIT, "shutdown"))
@@ -150,7 +154,9 @@ class VirtualRouter:
             self._preempt_delay_running = True
             effects = (SetTimer(Timer.PREEMPT_DELAY, self.parameters.preempt_delay),)
         self._follow(event)
-        return (SetTimer(Timer.ACTIVE_DOWN, self.active_down_interval), *effects, *self._anomalies(event))
+        demanded = (SetTimer(Timer.ACTIVE_DOWN, self.active_down_interval), *effects, *self._anomalies(event))
+        self._usual = () if effects else demanded
+        return demanded
 
     def _in_master(self, event: Event) -> Effects:
         """Section 6.4.3, in its order."""
@@ -287,8 +293,6 @@ class VirtualRouter:
     def _anomalies(self, event: AdvertReceived) -> Effects:
         """What section 7.1 wants logged. The advert is processed all the same."""
         advert, mine = event.advert, self.parameters
-        if self._judged and self._judged[0] is advert and self._judged[1] is mine:
-            return self._judged[2]  # a driver hands in the same object while the same bytes arrive
         found: list[Anomaly] = []
         if advert.max_advertise_interval != mine.advertisement_interval:
             found.append(Anomaly.INTERVAL_DIFFERS)
@@ -296,6 +300,4 @@ class VirtualRouter:
             found.append(Anomaly.ADDRESSES_DIFFER)
         if advert.priority == PRIORITY_OWNER == mine.priority:
             found.append(Anomaly.ANOTHER_OWNER)
-        effects = tuple(ReportAnomaly(anomaly, event.source, advert) for anomaly in found)
-        self._judged = (advert, mine, effects)
-        return effects
+        return tuple(ReportAnomaly(anomaly, event.source, advert) for anomaly in found)

@@ -72,11 +72,14 @@ class RouterDriver:
         self._announcer.reconfigure(instance.garp, active=False)
         self._messages: dict[int, bytes] = {}
         self._deadlines: dict[Timer, Deadline] = {
-            timer: host.timers.deadline(partial(self._handle, TimerExpired(timer))) for timer in Timer
+            timer: host.timers.deadline(partial(self._handle, TimerExpired(timer)), exact=timer is Timer.ACTIVE_DOWN)
+            for timer in Timer
         }
         self._restore = host.timers.deadline(self._restore_addresses)
         self._restore_delay = RESTORE_DELAY_FIRST
         self._last_deletion = 0.0
+        self._now = 0.0
+        """When the event that is being handled happened."""
         self._next_event: Event | None = None
         self._told_usable: LinkChanged | None = None
         self._handlers: dict[type, Callable[..., None]] = {
@@ -112,11 +115,11 @@ class RouterDriver:
         """Take part no longer; when this returns, the addresses are gone."""
         self._handle(Shutdown())
 
-    def hear(self, event: AdvertReceived, form: ChecksumForm) -> None:
-        """A valid advert of this router's VRID arrived."""
+    def hear(self, event: AdvertReceived, form: ChecksumForm, heard_at: float) -> None:
+        """A valid advert of this router's VRID arrived; timers run from then, not from when it was understood."""
         self.counters.adverts_received += 1
         self.counters.checksum_forms[form] += 1
-        self._handle(event)
+        self._handle_at(heard_at, event)
 
     def dropped(self, source: IPAddress, error: AdvertError) -> None:
         """Count a packet that was discarded, and tell of it now and then."""
@@ -188,6 +191,10 @@ class RouterDriver:
         self._announcer.prepare(tuple(self.vips))
 
     def _handle(self, event: Event) -> None:
+        self._handle_at(time.monotonic(), event)
+
+    def _handle_at(self, now: float, event: Event) -> None:
+        self._now = now
         handlers = self._handlers
         for effect in self.router.handle(event):
             handlers[type(effect)](effect)
@@ -196,8 +203,7 @@ class RouterDriver:
             self._handle(event)
 
     def _set_timer(self, effect: SetTimer) -> None:
-        delay = seconds(effect.delay)
-        now = time.monotonic()
+        delay, now = seconds(effect.delay), self._now
         if effect.timer is Timer.ADVER:
             # Shared ticks: routers with one interval advertise together, and lateness never adds up. The first interval
             # of a MASTER is shortened by it, which no BACKUP minds.
@@ -228,7 +234,6 @@ class RouterDriver:
         return message
 
     def _add_addresses(self, effect: AddAddresses) -> None:
-        self.vips.look_at_interfaces()
         refused = self.vips.add(effect.addresses)
         for vip in refused:
             log.error("(%s) cannot add %s", self.instance.name, vip.error)

@@ -29,8 +29,8 @@ class Listener(Protocol):
 
     counters: Counters
 
-    def hear(self, event: AdvertReceived, form: ChecksumForm) -> None:
-        """A valid advert of its VRID arrived."""
+    def hear(self, event: AdvertReceived, form: ChecksumForm, heard_at: float) -> None:
+        """A valid advert of its VRID arrived; `heard_at` on `time.monotonic`."""
 
     def dropped(self, source: IPAddress, error: AdvertError) -> None:
         """A packet of its VRID had to be discarded."""
@@ -134,6 +134,7 @@ class Port:
         for _ in range(DATAGRAMS_A_WAKE_UP):
             if self._socket is None:
                 return
+            heard_at = time.monotonic()
             try:
                 datagram = self._socket.receive()
             except OSError as error:  # ENETDOWN once when the link goes; the monitor tells the rest
@@ -143,11 +144,12 @@ class Port:
                 return
             known = self._known.get(datagram)
             if known is not None:
-                known[0].hear(known[1], known[2])
+                listener, event, form = known
+                listener.hear(event, form, heard_at)
             else:
-                self._take(datagram)
+                self._take(datagram, heard_at)
 
-    def _take(self, datagram: Datagram) -> None:
+    def _take(self, datagram: Datagram, heard_at: float) -> None:
         packet = parse(datagram)
         vrid = packet.message[1] if len(packet.message) > 1 else None
         listener = self.listeners.get(vrid) if vrid is not None else None
@@ -165,7 +167,7 @@ class Port:
         if len(self._known) >= KNOWN_DATAGRAMS_MAX:
             self._known.clear()
         self._known[datagram] = (listener, event, form)
-        listener.hear(event, form)
+        listener.hear(event, form, heard_at)
 
     def _strangers_readable(self) -> None:
         if self._socket is None:

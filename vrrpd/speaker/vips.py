@@ -85,6 +85,8 @@ class VirtualAddresses:
             (entry.index, entry.address) for entry in self._kernel.monitor.addresses.values() if not entry.ours
         }
         for vip in self.of(addresses):
+            if vip.prepared is None:
+                self._prepare(vip)
             if (vip.index, vip.config.address) in hosts_own:  # with whatever prefix length
                 vip.hosts_own, vip.error = True, ""
             elif vip.prepared is None:
