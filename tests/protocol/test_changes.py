@@ -3,10 +3,12 @@
 from dataclasses import replace
 from ipaddress import IPv4Address
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.protocol.samples import (
+    DOWN_INTERVAL,
     HIGHER,
     LINK_DOWN,
     LINK_UP,
@@ -26,6 +28,7 @@ from vrrpd.protocol.effects import (
     Anomaly,
     RemoveAddresses,
     ReportAnomaly,
+    ReportTransition,
     SendAdvert,
     SetTimer,
     State,
@@ -36,11 +39,13 @@ from vrrpd.protocol.events import (
     LinkChanged,
     ParametersChanged,
     PriorityChanged,
+    Resume,
     Shutdown,
     Startup,
     Timer,
     TimerExpired,
 )
+from vrrpd.protocol.router import VirtualRouter
 from vrrpd.protocol.timing import Centiseconds
 
 NEW_VIP = IPv4Address("192.0.2.102")
@@ -136,8 +141,39 @@ def test_a_better_router_with_the_same_address_is_yielded_to() -> None:
     assert router.state is State.BACKUP
 
 
+def test_a_master_whose_process_died_goes_on_at_once() -> None:
+    router = router_in_init()
+    assert router.handle(Resume()) == (
+        SendAdvert(100),
+        SetTimer(Timer.ADVER, Centiseconds(100)),
+        AddAddresses(VIPS),
+        Announce(VIPS),
+        ReportTransition(State.INIT, State.MASTER, "resumed"),
+    )
+
+
+def test_a_master_whose_process_died_yields_as_any_other() -> None:
+    router = router_in_init()
+    router.handle(Resume())
+    assert router.handle(heard(200))[1] == SetTimer(Timer.ACTIVE_DOWN, DOWN_INTERVAL)
+    assert router.state is State.BACKUP
+
+
+def test_a_master_whose_process_died_does_not_go_on_without_a_link() -> None:
+    router = router_in_init()
+    router.handle(LINK_DOWN)
+    router.handle(Resume())
+    assert router.state is State.FAULT
+
+
+@pytest.mark.parametrize("router", [router_in_backup(), router_in_master()])
+def test_a_router_that_runs_has_nothing_to_resume(router: VirtualRouter) -> None:
+    assert router.handle(Resume()) == ()
+
+
 EVENTS: tuple[Event, ...] = (
     Startup(),
+    Resume(),
     Shutdown(),
     LINK_UP,
     LINK_DOWN,

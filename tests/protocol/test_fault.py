@@ -19,6 +19,7 @@ from tests.protocol.samples import (
 )
 from vrrpd.protocol.effects import (
     CancelTimer,
+    Effect,
     RemoveAddresses,
     ReportTransition,
     SendAdvert,
@@ -121,6 +122,30 @@ def test_refused_addresses_let_another_be_master_for_five_seconds() -> None:
     )
     assert router.handle(RECOVERY)[0] == SetTimer(Timer.ACTIVE_DOWN, DOWN_INTERVAL)
     assert router.state is State.BACKUP
+
+
+def refused_again(router: VirtualRouter) -> Effect:
+    """Become MASTER once more, and be refused once more; the timer that is set."""
+    if router.state is State.FAULT:
+        router.handle(RECOVERY)
+    router.handle(TimerExpired(Timer.ACTIVE_DOWN))
+    return router.handle(AddressesFailed("no buffer space"))[-1]
+
+
+def test_each_refusal_doubles_the_wait_up_to_ten_minutes() -> None:
+    router = router_in_backup()
+    waits = [refused_again(router) for _ in range(9)]
+    expected = (500, 1000, 2000, 4000, 8000, 16000, 32000, 60000, 60000)
+    assert waits == [SetTimer(Timer.RECOVERY, Centiseconds(wait)) for wait in expected]
+
+
+def test_a_master_that_lasts_forgets_the_refusals() -> None:
+    router = router_in_backup()
+    refused_again(router)
+    router.handle(RECOVERY)
+    router.handle(TimerExpired(Timer.ACTIVE_DOWN))
+    router.handle(TimerExpired(Timer.ADVER))
+    assert refused_again(router) == SetTimer(Timer.RECOVERY, Centiseconds(500))
 
 
 @pytest.mark.parametrize("router", [router_in_init(), router_in_backup(), router_in_fault()])

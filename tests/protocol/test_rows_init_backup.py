@@ -29,7 +29,7 @@ from vrrpd.protocol.effects import (
     SetTimer,
     State,
 )
-from vrrpd.protocol.events import Event, Shutdown, Startup, Timer, TimerExpired
+from vrrpd.protocol.events import AdvertReceived, Event, Shutdown, Startup, Timer, TimerExpired
 from vrrpd.protocol.router import VirtualRouter
 from vrrpd.protocol.timing import Centiseconds
 
@@ -137,6 +137,22 @@ def test_row_27_the_down_timer_makes_a_master() -> None:
         ReportTransition(State.BACKUP, State.MASTER, "the master is silent"),
     )
     assert router.state is State.MASTER
+
+
+@pytest.mark.parametrize(
+    ("history", "reason"),
+    [
+        ([], "no master was heard"),
+        ([heard(200)], "the master is silent"),
+        ([heard(200), heard(0)], "the master resigned"),
+        ([heard(200), heard(0), heard(200)], "the master is silent"),
+    ],
+)
+def test_row_27_the_reason_is_what_was_heard_last(history: list[AdvertReceived], reason: str) -> None:
+    router = router_in_backup()
+    for event in history:
+        router.handle(event)
+    assert router.handle(DOWN_EXPIRED)[-1] == ReportTransition(State.BACKUP, State.MASTER, reason)
 
 
 def test_row_27_ipv6_announces_each_address() -> None:

@@ -26,6 +26,7 @@ class Fault(StrEnum):
     START = "start"
     STOP = "stop"
     CRASH = "crash"
+    RESPAWN = "respawn"
     FREEZE = "freeze"
     THAW = "thaw"
     LINK_DOWN = "link down"
@@ -98,6 +99,7 @@ _ACTIONS: dict[Fault, Callable[[Lan, Host], None]] = {
     Fault.START: Lan.start,
     Fault.STOP: Lan.stop,
     Fault.CRASH: Lan.crash,
+    Fault.RESPAWN: Lan.respawn,
     Fault.FREEZE: Lan.freeze,
     Fault.THAW: Lan.thaw,
     Fault.LINK_DOWN: lambda lan, host: lan.set_link(host, up=False),

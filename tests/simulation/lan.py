@@ -34,6 +34,7 @@ from vrrpd.protocol.events import (
     LinkChanged,
     ParametersChanged,
     PriorityChanged,
+    Resume,
     Shutdown,
     Startup,
     Timer,
@@ -156,9 +157,14 @@ class Lan:
     def start(self, host: Host) -> None:
         """Start the daemon, unless it runs."""
         if host.router is None:
-            host.router = self._router(host.parameters)
-            self._tell(host, host.link)
-            self._tell(host, Startup())
+            self._boot(host, Startup())
+
+    def respawn(self, host: Host) -> None:
+        """The daemon dies and is replaced at once; it goes on as MASTER if it was that."""
+        if host.router is not None:
+            event = Resume() if host.state is State.MASTER else Startup()
+            self.crash(host)
+            self._boot(host, event)
 
     def stop(self, host: Host) -> None:
         """SIGTERM."""
@@ -199,6 +205,11 @@ class Lan:
         """Change the configuration, and reload it where the daemon runs."""
         host.parameters = parameters
         self._tell(host, ParametersChanged(parameters))
+
+    def _boot(self, host: Host, event: Startup | Resume) -> None:
+        host.router = self._router(host.parameters)
+        self._tell(host, host.link)
+        self._tell(host, event)
 
     def _tell(self, host: Host, event: Event) -> None:
         if host.router is None:

@@ -41,7 +41,7 @@ from dataclasses import dataclass
 
 from tests.simulation.lan import Host, Lan, Weather
 from vrrpd.protocol.effects import Effect, State
-from vrrpd.protocol.events import AdvertReceived, Event, ParametersChanged, PriorityChanged, Startup, Timer
+from vrrpd.protocol.events import AdvertReceived, Event, ParametersChanged, PriorityChanged, Resume, Startup, Timer
 from vrrpd.protocol.timing import PRIORITY_OWNER, Centiseconds, active_down_interval
 
 CLOCK_DEVIATION_MAX = 1e-3
@@ -104,7 +104,7 @@ class Referee:
         if self._lan.in_flight > PACKETS_IN_FLIGHT_MAX:
             raise InvariantError(f"{host} takes part in a storm of adverts")
         self._require_consistency(host, after)
-        if isinstance(event, Startup | ParametersChanged | PriorityChanged):
+        if isinstance(event, Startup | Resume | ParametersChanged | PriorityChanged):
             self._slowest_interval = max(self._slowest_interval, host.router.parameters.advertisement_interval)
             self._lowest_priority = min(self._lowest_priority, host.router.priority)
         if after is State.MASTER and before is State.BACKUP:

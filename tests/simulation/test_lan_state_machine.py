@@ -17,6 +17,7 @@ WITHOUT_VALUE = (
     Fault.START,
     Fault.STOP,
     Fault.CRASH,
+    Fault.RESPAWN,
     Fault.FREEZE,
     Fault.THAW,
     Fault.LINK_DOWN,
