@@ -21,6 +21,7 @@ _ATTRIBUTE_TYPE_MASK = 0x3FFF
 NLMSG_ERROR = 2
 NLMSG_DONE = 3
 NLM_F_REQUEST = 0x001
+NLM_F_ACK = 0x004
 NLM_F_DUMP = 0x300
 
 SOL_NETLINK = 270
@@ -128,8 +129,8 @@ def dump(route: socket.socket, request: int, family: int) -> list[Message]:
 def transact(route: socket.socket, requests: Sequence[bytes]) -> dict[int, OSError]:
     """Carry out the requests, in one go, going on past errors; returns the errors by index.
 
-    The kernel works through the batch inside `send`. Without NLM_F_ACK only failures are answered, so success costs one
-    `recv` that finds nothing. The socket must not hear any groups.
+    The kernel works through the batch inside `send`. It answers failures, and the last request in any case: so a `recv`
+    always finds something, which costs less than an exception. The socket must not hear any groups.
 
     Raises:
         OSError: the batch as a whole could not be handed over.
@@ -139,14 +140,19 @@ def transact(route: socket.socket, requests: Sequence[bytes]) -> dict[int, OSErr
         start = len(batch)
         batch += request
         struct.pack_into("=I", batch, start + 8, index)
+        if index == len(requests) - 1:
+            (flags,) = struct.unpack_from("=H", batch, start + 6)
+            struct.pack_into("=H", batch, start + 6, flags | NLM_F_ACK)
     if not batch:
         return {}
     route.send(batch)
     failed: dict[int, OSError] = {}
-    for message in read(route):
-        error = _error(message) if message.type == NLMSG_ERROR else None
-        if error is not None:
-            failed[message.sequence] = error
+    answered = -1
+    while answered < len(requests) - 1:
+        for message in split(route.recv(_READ_SIZE)):
+            answered = message.sequence
+            if (error := _error(message)) is not None:
+                failed[message.sequence] = error
     return failed
 
 

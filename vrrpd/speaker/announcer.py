@@ -70,10 +70,11 @@ class Announcer:
         self._pacer.forget(self)
 
     def prepare(self, vips: Collection[Vip]) -> None:
-        """Encode the frames before they are needed."""
+        """Encode the frames, and open what sends them, before they are needed."""
         self._frames = {vip: frame for vip, frame in self._frames.items() if vip in vips}
         for vip in vips:
             self._frame(vip)
+            self._kernel.prepare_frames(vip.index)
 
     def send(self, vip: Vip) -> None:
         """Announce one address now, if it is here."""

@@ -253,6 +253,8 @@ class RouterDriver:
             self._ledger.clear()
             self._announcer.stop()
             self._restore.cancel()
+        if effect.after is State.BACKUP:
+            self._encode(self.router.priority)  # now, so that a takeover need not
         level = logging.ERROR if effect.after is State.FAULT else logging.INFO
         log.log(level, "(%s) Entering %s STATE: %s", self.instance.name, effect.after, effect.reason)
 

@@ -20,17 +20,21 @@ class Kernel:
         self.requests = route_socket()
         self._frames: dict[int, socket.socket] = {}
 
-    def send_frame(self, index: int, frame: bytes) -> bool:
-        """Send a whole frame on the interface of that index; whether the kernel took it."""
-        frames = self._frames.get(index)
-        if frames is None:
-            link = self.monitor.links.get(index)
-            if link is None:
-                return False
+    def prepare_frames(self, index: int) -> socket.socket | None:
+        """Open what sends frames on the interface of that index; None: it is gone, or we may not."""
+        frames, link = self._frames.get(index), self.monitor.links.get(index)
+        if frames is None and link is not None:
             try:
                 frames = self._frames[index] = frame_socket(link.name)
             except OSError:
-                return False
+                return None
+        return frames
+
+    def send_frame(self, index: int, frame: bytes) -> bool:
+        """Send a whole frame on the interface of that index; whether the kernel took it."""
+        frames = self.prepare_frames(index)
+        if frames is None:
+            return False
         try:
             frames.send(frame)
         except OSError as error:

@@ -12,6 +12,7 @@ import uvloop
 from vrrpd.channel import Answer, Apply, Inbox, LogLine, Message, Started, Stop, TellStatus, pack
 from vrrpd.config.model import Config
 from vrrpd.ledger import Ledger
+from vrrpd.speaker.memory import own_pages
 from vrrpd.speaker.speaker import Speaker
 
 log = logging.getLogger(__name__)
@@ -48,6 +49,7 @@ async def _speak(config: Config, channel: socket.socket, ledger: Ledger, log_lev
         speaker.start()
         link.speaker = speaker
         link.send(Started())
+        own_pages()  # now that the first adverts are out
         code = await ended
         speaker.shutdown()
     finally:

@@ -27,6 +27,8 @@ class Vip:
     """We put it there, or took over what an earlier life had put there."""
     hosts_own: bool = False
     """It was there before, and stays when we go."""
+    foreign: bool = False
+    """Somebody other than a vrrpd has put it there, with whatever prefix length."""
     error: str = ""
     """Why the kernel refused it, the last time."""
     noprefixroute: bool = True
@@ -63,8 +65,11 @@ class VirtualAddresses:
 
     def look_at_interfaces(self) -> None:
         """Learn the index of each interface and encode what must be encoded for it."""
+        addresses = self._kernel.monitor.addresses.values()
+        foreign = {(entry.index, entry.address) for entry in addresses if not entry.ours}
         for vip in self._vips.values():
             self._prepare(vip)
+            vip.foreign = (vip.index, vip.config.address) in foreign
 
     def __iter__(self) -> Iterator[Vip]:
         return iter(self._vips.values())
@@ -81,13 +86,11 @@ class VirtualAddresses:
         """Put the addresses on their interfaces in one go; returns those that the kernel refused, with `error` set."""
         refused: list[Vip] = []
         batch: list[Vip] = []
-        hosts_own = {
-            (entry.index, entry.address) for entry in self._kernel.monitor.addresses.values() if not entry.ours
-        }
-        for vip in self.of(addresses):
-            if vip.prepared is None:
-                self._prepare(vip)
-            if (vip.index, vip.config.address) in hosts_own:  # with whatever prefix length
+        wanted = self.of(addresses)
+        if not all(vip.prepared for vip in wanted):
+            self.look_at_interfaces()
+        for vip in wanted:
+            if vip.foreign:
                 vip.hosts_own, vip.error = True, ""
             elif vip.prepared is None:
                 vip.error = f"{vip.config.dev} does not exist"
