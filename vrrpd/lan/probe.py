@@ -23,6 +23,7 @@ import sys
 import threading
 import time
 from array import array
+from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fcntl import F_SETPIPE_SZ, fcntl
@@ -192,7 +193,7 @@ class Prober:
         self.interval = interval
         self._changed = threading.Condition()
         self._sent = array("d")
-        self._answered = array("d")  # NaN: not answered
+        self._answered = array("d")  # infinity: not answered
         self._answered_by = array("Q")
         self._last_answer = -1
         self._first = 0
@@ -273,8 +274,9 @@ class Prober:
     def result(self, since: float = -inf, until: float = inf) -> ProbeResult:
         """The probes that were sent between two times. While probing goes on, the last ones are not answered yet."""
         with self._changed:
-            chosen = tuple(self._probe(index) for index, sent in enumerate(self._sent) if since <= sent < until)
-        return ProbeResult(chosen, self.interval)
+            chosen = range(bisect_left(self._sent, since), bisect_left(self._sent, until))
+            probes = tuple(map(self._probe, chosen))
+        return ProbeResult(probes, self.interval)
 
     def stop(self) -> None:
         """Stop probing and collect the last answers."""
