@@ -10,7 +10,6 @@ import argparse
 import json
 import os
 import platform
-import random
 import re
 import shutil
 import subprocess
@@ -18,108 +17,31 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from benchmarks.figures import REPORT_ONLY, Figure, Limit, Measure, Samples, table
-from benchmarks.peers import BACKUP, MASTER, Daemon, Keepalived, RouterSettings, Vrrpd
-from vrrpd.lan.capture import Capture, Frame
-from vrrpd.lan.hosts import Host, Lan
+from benchmarks.contest import (
+    BACKUP_PRIORITY,
+    KINDS,
+    MASTER_PRIORITY,
+    OWNER_PRIORITY,
+    STATE_TIMEOUT,
+    VRID,
+    samples_of,
+    virtual_addresses,
+)
+from benchmarks.figures import REPORT_ONLY, Figure, Limit, Measure, table
+from benchmarks.peers import BACKUP, MASTER, Keepalived, RouterSettings
+from benchmarks.takeover import first_takeover, takeover, takeover_of_many_addresses
+from vrrpd.lan.capture import Capture
+from vrrpd.lan.hosts import Lan
 from vrrpd.lan.namespace import enter_user_namespace_if_needed
 
-VRID: Final = 51
-VIP: Final = "203.0.113.1"
-MASTER_PRIORITY: Final = 200
-BACKUP_PRIORITY: Final = 100
-OWNER_PRIORITY: Final = 255
-
-GARP_LIMIT: Final = Limit(0.3, Measure.ABSOLUTE)
-KINDS: Final[tuple[type[Daemon], ...]] = (Vrrpd, Keepalived)
-NETWORKS: Final = (("192.0.2.0/24", "2001:db8::/64"), ("198.51.100.0/24", "2001:db8:1::/64"))
-STATE_TIMEOUT: Final = 20.0
-SWITCH_SETTLES: Final = 1.5
-"""Seconds until a switch knows that a new port has a carrier: the kernel looks once a second."""
 CPU_WINDOW: Final = 10.0
 """Seconds over which processor time is counted."""
 ROUTERS_MANY: Final = 255
 MANY_INTERVAL: Final = 0.1
-
-
-def takeover(directory: Path, runs: int, interval: float) -> list[Figure]:
-    """Cut the master off so that the switch forwards nothing of it any more; see how late the BACKUP takes over."""
-    excess = Figure(f"takeover at advert_int {interval:g}: excess over the bound", "ms", Limit(1.0, Measure.RATIO))
-    garp = Figure(f"takeover at advert_int {interval:g}: first advert to first GARP", "ms", GARP_LIMIT)
-    _cut_repeatedly(directory, runs, _pair(interval, addresses=1), (excess, garp))
-    return [excess, garp]
-
-
-def takeover_of_many_addresses(directory: Path, runs: int) -> list[Figure]:
-    """The same for a router with 200 addresses, which the kernel needs milliseconds to add."""
-    excess = Figure("takeover of 200 addresses: excess over the bound", "ms", REPORT_ONLY)
-    garp = Figure("takeover of 200 addresses: first advert to first GARP", "ms", REPORT_ONLY)
-    _cut_repeatedly(directory, runs, _pair(0.1, addresses=200), (excess, garp))
-    return [excess, garp]
-
-
-def _pair(interval: float, addresses: int) -> tuple[RouterSettings, RouterSettings]:
-    """The virtual router as the master has it, and as the backup."""
-    listed = _addresses(addresses)
-    return (
-        RouterSettings(VRID, listed, priority=MASTER_PRIORITY, advert_int=interval),
-        RouterSettings(VRID, listed, priority=BACKUP_PRIORITY, advert_int=interval),
-    )
-
-
-def _cut_repeatedly(
-    directory: Path, runs: int, pair: tuple[RouterSettings, RouterSettings], figures: tuple[Figure, Figure]
-) -> None:
-    interval = pair[0].advert_int
-    bound = 3 * interval + (256 - BACKUP_PRIORITY) / 256 * interval
-    with ExitStack() as lans:
-        cables = {}
-        for kind, networks in zip(KINDS, NETWORKS, strict=True):
-            lan = lans.enter_context(Lan(*networks))
-            hosts = lan.host("master"), lan.host("backup")
-            for host, router, state in zip(hosts, pair, (MASTER, BACKUP), strict=True):
-                daemon = kind(host, directory / f"{kind.name}-{host.name}", [router])
-                daemon.start()
-                daemon.wait_until(state, STATE_TIMEOUT)
-            cables[kind] = (lan, *hosts)
-        time.sleep(SWITCH_SETTLES)
-        for _ in range(runs):
-            for kind, (lan, master, backup) in cables.items():
-                gaps = _cut(lan, master, backup, interval)
-                for figure, gap in zip(figures, (gaps[0] - bound, gaps[1]), strict=True):
-                    _samples_of(figure, kind).add(gap * 1e3)
-
-
-def _cut(lan: Lan, master: Host, backup: Host, interval: float) -> tuple[float, float]:
-    """Seconds from the old master's last advert to the new one's first, and from that to the first GARP."""
-    old, new = master.mac(), backup.mac()
-    with Capture(lan) as capture:
-        # At a random moment between two adverts, and only when nothing is left of the last cut.
-        quiet_since = time.monotonic()
-        time.sleep(8 * interval + random.uniform(0, interval))
-        while any(frame.source_mac == new and frame.time > quiet_since for frame in capture.adverts(VRID)):
-            quiet_since = time.monotonic()
-            time.sleep(8 * interval)
-        master.silence()
-        cut_at = time.monotonic()
-
-        def is_takeover(frame: Frame) -> bool:
-            return frame.is_advert and frame.source_mac == new
-
-        def is_announcement(frame: Frame) -> bool:
-            return frame.announces is not None and frame.source_mac == new
-
-        first = capture.wait_for(is_takeover, 5 + 5 * interval, since=quiet_since)
-        announcement = capture.wait_for(is_announcement, 5, since=first.time)
-        last = max(frame.time for frame in capture.adverts(VRID) if frame.source_mac == old and frame.time < first.time)
-        master.unsilence()
-    assert first.time > cut_at - interval, "the backup took over from a live master"
-    return first.time - last, announcement.time - first.time
 
 
 def start(directory: Path, runs: int) -> list[Figure]:
@@ -131,7 +53,7 @@ def start(directory: Path, runs: int) -> list[Figure]:
             for kind, samples in zip(KINDS, (first_advert.vrrpd, first_advert.keepalived), strict=True):
                 # keepalived waits for a master unless it is told that it is the one.
                 extra = ("state MASTER",) if kind is Keepalived else ()
-                router = RouterSettings(VRID, _addresses(1), priority=OWNER_PRIORITY, extra=extra)
+                router = RouterSettings(VRID, virtual_addresses(1), priority=OWNER_PRIORITY, extra=extra)
                 daemon = kind(host, directory / f"{kind.name}-{run}", [router])
                 with Capture(lan) as capture:
                     started = time.monotonic()
@@ -153,7 +75,7 @@ def memory(directory: Path, runs: int) -> list[Figure]:
         for kind in KINDS:
             for run in range(runs):
                 host = lan.host(f"{kind.name[:6]}{run}")
-                daemon = kind(host, directory / f"{kind.name}-{run}", [RouterSettings(VRID, _addresses(1))])
+                daemon = kind(host, directory / f"{kind.name}-{run}", [RouterSettings(VRID, virtual_addresses(1))])
                 daemon.start()
                 daemon.wait_until(BACKUP, STATE_TIMEOUT)
                 time.sleep(0.5)
@@ -163,7 +85,7 @@ def memory(directory: Path, runs: int) -> list[Figure]:
                     (parent, _memory(outer, "Rss")),
                     (proportional, _memory(inner, "Pss") + _memory(outer, "Pss")),
                 ):
-                    _samples_of(figure, kind).add(value)
+                    samples_of(figure, kind).add(value)
                 daemon.stop()
     return [speaker, parent, proportional]
 
@@ -202,9 +124,9 @@ def many_routers(directory: Path, runs: int) -> list[Figure]:
                 after = [daemon.cpu_seconds for daemon in daemons]
                 took = time.monotonic() - began
                 used = [100 * (end - begin) / took for begin, end in zip(before, after, strict=True)]
-                _samples_of(sender, kind).add(used[0])
+                samples_of(sender, kind).add(used[0])
                 for other, share in zip(listening, used[1:], strict=True):
-                    _samples_of(receiver[kind], other).add(share)
+                    samples_of(receiver[kind], other).add(share)
                 for daemon in reversed(daemons):
                     daemon.stop()
     return [sender, *receiver.values()]
@@ -213,20 +135,13 @@ def many_routers(directory: Path, runs: int) -> list[Figure]:
 MEASUREMENTS: Final[dict[str, tuple[Callable[[Path, int], list[Figure]], int]]] = {
     "takeover-10ms": (lambda directory, runs: takeover(directory, runs, 0.01), 40),
     "takeover-100ms": (lambda directory, runs: takeover(directory, runs, 0.1), 25),
-    "addresses": (takeover_of_many_addresses, 10),
+    "takeover-first": (first_takeover, 10),
+    "takeover-addresses": (takeover_of_many_addresses, 10),
     "start": (start, 12),
     "memory": (memory, 3),
     "routers": (many_routers, 3),
 }
 """By name, with the number of runs that tells a difference from noise within a few minutes."""
-
-
-def _samples_of(figure: Figure, kind: type[Daemon]) -> Samples:
-    return figure.vrrpd if kind is Vrrpd else figure.keepalived
-
-
-def _addresses(count: int) -> tuple[str, ...]:
-    return tuple(f"203.0.113.{number}/32" for number in range(1, count + 1))
 
 
 def _routers(priority: int) -> list[RouterSettings]:
