@@ -1,0 +1,90 @@
+"""Three routers elect a master; it fails in every way; the client is served again, and again when it is back."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pytest
+
+from benchmarks.peers import BACKUP, MASTER, Vrrpd
+from tests.peers import DEADLINE, VIPS, Network, eventually, families, ip_of, settings, wait_served_by
+from vrrpd.lan.probe import Prober
+
+pytestmark = pytest.mark.namespaces
+
+FAULT = "FAULT"
+
+
+@dataclass(frozen=True)
+class Fault:
+    inflict: Callable[[Vrrpd], object]
+    heal: Callable[[Vrrpd], object]
+    leaves: str
+    """The state of the router while the fault lasts; empty: nobody can be asked."""
+
+
+FAULTS = {
+    "stop": Fault(lambda router: router.stop(), lambda router: router.start(), ""),
+    "crash": Fault(lambda router: router.kill(), lambda router: router.start(), ""),
+    "carrier": Fault(
+        lambda router: router.host.cut_carrier(),
+        lambda router: router.host.restore_carrier(),
+        FAULT,
+    ),
+    "silent": Fault(lambda router: router.host.silence(), lambda router: router.host.unsilence(), MASTER),
+    "freeze": Fault(lambda router: router.freeze(), lambda router: router.thaw(), ""),
+}
+
+
+@families
+@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS.keys())
+def test_the_next_best_router_serves_the_client_until_the_best_is_back(
+    network: Network, family: int, fault: Fault
+) -> None:
+    routers = [network.vrrpd(f"r{priority}", settings(family, priority)) for priority in (200, 150, 100)]
+    best, second, third = routers
+    for router in routers:
+        router.start()
+    for router, state in zip(routers, (MASTER, BACKUP, BACKUP), strict=True):
+        router.wait_until(state, DEADLINE)
+    vip = ip_of(VIPS[family])
+    with Prober(network.lan.host("client"), vip, interval=0.005) as prober:
+        wait_served_by(prober, best)
+
+        fault.inflict(best)
+        second.wait_until(MASTER, DEADLINE)
+        wait_served_by(prober, second)
+        assert third.state() == BACKUP
+        assert not third.host.has_address(vip)
+        if fault.leaves:
+            best.wait_until(fault.leaves, DEADLINE)
+        if fault.leaves == FAULT or fault is FAULTS["stop"]:
+            assert not best.host.has_address(vip)
+
+        fault.heal(best)
+        eventually(lambda: second.state() == BACKUP and best.state() == MASTER, "the best router is back")
+        wait_served_by(prober, best)
+    assert [router.host.has_address(vip) for router in routers] == [True, False, False]
+    assert [router.state() for router in routers] == [MASTER, BACKUP, BACKUP]
+
+
+def test_a_restarted_speaker_goes_on_where_the_killed_one_was(network: Network) -> None:
+    """The supervisor outlives it; the VIP that it leaves is taken away and comes back with the next election."""
+    router = network.vrrpd("r1", settings(4))
+    router.start()
+    router.wait_until(MASTER, DEADLINE)
+    speaker = router.status()["processes"]["speaker"]
+    router.host.run(["kill", "-KILL", str(speaker)])
+    eventually(lambda: router.state() and router.status()["speaker_restarts"] == 1, "another speaker")
+    router.wait_until(MASTER, DEADLINE)
+    assert router.status()["processes"]["speaker"] != speaker
+    assert router.host.has_address(ip_of(VIPS[4]))
+
+
+def test_a_speaker_whose_supervisor_was_killed_resigns(network: Network) -> None:
+    """Nobody could stop or reload it any more."""
+    router = network.vrrpd("r1", settings(4))
+    router.start()
+    router.wait_until(MASTER, DEADLINE)
+    processes = router.status()["processes"]
+    router.host.run(["kill", "-KILL", str(processes["supervisor"])])
+    eventually(lambda: not router.host.has_address(ip_of(VIPS[4])), "the address is gone")
