@@ -13,7 +13,7 @@ from enum import StrEnum
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from vrrpd.net.filters import Instruction, attach
 
@@ -27,6 +27,8 @@ _SOL_PACKET: Final = 263
 _PACKET_STATISTICS: Final = 6
 _RECEIVE_BUFFER: Final = 8 << 20
 """Bytes; 20,000 adverts and more, should the reader be kept from running."""
+_READ_PAUSE: Final = 0.005
+"""Seconds between two looks. A reader that each frame wakes would take the processor from the daemon that sent it."""
 _TIMESPEC: Final = struct.Struct("@ll")
 
 _VRRP: Final = 112
@@ -166,8 +168,7 @@ class Capture:
         self._reader.start()
 
     def _read(self) -> None:
-        waited: list[Any] = [self._socket, self._stop]
-        while self._stop not in select.select(waited, [], [])[0]:
+        while not select.select([self._stop], [], [], _READ_PAUSE)[0]:
             self._drain()
         self._drain()
 
