@@ -5,6 +5,7 @@ rarely, so that they cannot wake the speaker more often than it likes. A socket 
 kernel's limit of 20 groups a socket, and tells the receiving interface without asking.
 """
 
+import errno
 import socket
 import struct
 from collections.abc import Iterable
@@ -59,15 +60,15 @@ class AdvertSocket:
     def __init__(self, link: Link, family: Family) -> None:
         self.link = link
         self.family = family
-        self._to = (str(family.group), 0) if family is Family.IPV4 else (str(family.group), 0, 0, link.index)
-        self.socket = _raw_socket(link, family, RECEIVE_BUFFER)
+        self.socket = _listening_socket(link, family, RECEIVE_BUFFER)
+        self._sender: socket.socket | None = None
+        self._source: IPAddress | None = None
         try:
-            self.strangers = _raw_socket(link, family, STRANGERS_RECEIVE_BUFFER)
+            self.strangers = _listening_socket(link, family, STRANGERS_RECEIVE_BUFFER)
             self.strangers.setsockopt(socket.SOL_SOCKET, _SO_RXQ_OVFL, 1)
         except OSError:
             self.socket.close()
             raise
-        self._ancillary: list[tuple[int, int, bytes]] = []
         self._overflow_seen = 0
         self.listen_for(())
 
@@ -78,21 +79,28 @@ class AdvertSocket:
         filters.attach(self.strangers, filters.all_but(wanted, self.family))
 
     def send_from(self, source: IPAddress) -> None:
-        """Have the kernel put `source` into the packets, as their checksums assume."""
-        if self.family is Family.IPV4:
-            request = struct.pack("=4s4si", b"", source.packed, self.link.index)
-            self.socket.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, request)
-        else:
-            packet_info = struct.pack("=16si", source.packed, self.link.index)
-            self._ancillary = [(socket.IPPROTO_IPV6, socket.IPV6_PKTINFO, packet_info)]
+        """Send from `source` from now on, which the adverts' checksums assume.
+
+        Raises:
+            OSError: the interface or the address went away.
+        """
+        if source == self._source:
+            return
+        if self._sender:
+            self._sender.close()
+        self._sender = self._source = None
+        self._sender, self._source = _sending_socket(self.link, self.family, source), source
 
     def send(self, message: bytes) -> None:
         """Send one advert to the group.
 
         Raises:
-            OSError: ENETUNREACH or ENETDOWN without a carrier, ENODEV without the interface, EPERM behind a firewall.
+            OSError: ENETUNREACH or ENETDOWN without a carrier, ENODEV without the interface, EPERM behind a firewall,
+                ENOTCONN before `send_from`.
         """
-        self.socket.sendmsg((message,), self._ancillary, 0, self._to)
+        if self._sender is None:
+            raise OSError(errno.ENOTCONN, f"{self.link.name} has no address to send from")
+        self._sender.send(message)
 
     def receive(self) -> Datagram | None:
         """The next advert that waits, or None. Equal datagrams mean the same: what `parse` made of one may be kept."""
@@ -123,6 +131,8 @@ class AdvertSocket:
         """Leave the group and give the sockets back."""
         self.socket.close()
         self.strangers.close()
+        if self._sender:
+            self._sender.close()
 
 
 def parse(datagram: Datagram) -> Packet:
@@ -146,44 +156,71 @@ def parse(datagram: Datagram) -> Packet:
     return Packet(IPv6Address(sender[0].partition("%")[0]), destination, hop_limit, message)
 
 
-def _raw_socket(link: Link, family: Family, receive_buffer: int) -> socket.socket:
+def _raw_socket(link: Link, family: Family) -> socket.socket:
     version = socket.AF_INET if family is Family.IPV4 else socket.AF_INET6
     raw = socket.socket(version, socket.SOCK_RAW | socket.SOCK_CLOEXEC, IP_PROTOCOL)
     try:
         raw.setblocking(False)
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, link.name.encode() + b"\0")
-        enlarge_receive_buffer(raw, receive_buffer)
-        if family is Family.IPV4:
-            _set_up_ipv4(raw, link)
-        else:
-            _set_up_ipv6(raw, link)
     except OSError:
         raw.close()
         raise
     return raw
 
 
-def _set_up_ipv4(raw: socket.socket, link: Link) -> None:
-    level = socket.IPPROTO_IP
-    raw.setsockopt(level, socket.IP_TTL, IP_TTL)
-    raw.setsockopt(level, socket.IP_MULTICAST_TTL, IP_TTL)
-    raw.setsockopt(level, socket.IP_MULTICAST_LOOP, 0)
-    raw.setsockopt(level, _IP_MULTICAST_ALL, 0)
-    raw.setsockopt(level, socket.IP_TOS, PRECEDENCE_INTERNETWORK_CONTROL)
-    raw.setsockopt(level, _IP_MTU_DISCOVER, _IP_PMTUDISC_DONT)
-    group = struct.pack("=4s4si", Family.IPV4.group.packed, b"", link.index)
-    raw.setsockopt(level, socket.IP_ADD_MEMBERSHIP, group)
+def _listening_socket(link: Link, family: Family, receive_buffer: int) -> socket.socket:
+    raw = _raw_socket(link, family)
+    try:
+        enlarge_receive_buffer(raw, receive_buffer)
+        if family is Family.IPV4:
+            raw.setsockopt(socket.IPPROTO_IP, _IP_MULTICAST_ALL, 0)
+            group = struct.pack("=4s4si", family.group.packed, b"", link.index)
+            raw.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, group)
+        else:
+            level = socket.IPPROTO_IPV6
+            raw.setsockopt(level, _IPV6_MULTICAST_ALL, 0)
+            raw.setsockopt(level, socket.IPV6_RECVHOPLIMIT, 1)
+            raw.setsockopt(level, socket.IPV6_RECVPKTINFO, 1)
+            raw.setsockopt(level, socket.IPV6_JOIN_GROUP, family.group.packed + struct.pack("=i", link.index))
+    except OSError:
+        raw.close()
+        raise
+    return raw
 
 
-def _set_up_ipv6(raw: socket.socket, link: Link) -> None:
-    level = socket.IPPROTO_IPV6
-    raw.setsockopt(level, socket.IPV6_UNICAST_HOPS, IP_TTL)
-    raw.setsockopt(level, socket.IPV6_MULTICAST_HOPS, IP_TTL)
-    raw.setsockopt(level, socket.IPV6_MULTICAST_LOOP, 0)
-    raw.setsockopt(level, _IPV6_MULTICAST_ALL, 0)
-    raw.setsockopt(level, socket.IPV6_MULTICAST_IF, link.index)
-    raw.setsockopt(level, socket.IPV6_TCLASS, PRECEDENCE_INTERNETWORK_CONTROL)
-    raw.setsockopt(level, _IPV6_MTU_DISCOVER, _IP_PMTUDISC_DONT)
-    raw.setsockopt(level, socket.IPV6_RECVHOPLIMIT, 1)
-    raw.setsockopt(level, socket.IPV6_RECVPKTINFO, 1)
-    raw.setsockopt(level, socket.IPV6_JOIN_GROUP, Family.IPV6.group.packed + struct.pack("=i", link.index))
+def _sending_socket(link: Link, family: Family, source: IPAddress) -> socket.socket:
+    """Connected, so that the kernel need not parse and look up the group for each advert; it receives nothing."""
+    raw = _raw_socket(link, family)
+    try:
+        filters.attach(raw, filters.NOTHING)
+        ipv4 = family is Family.IPV4
+        for level, option, value in _SENDING_IPV4 if ipv4 else _SENDING_IPV6:
+            raw.setsockopt(level, option, value)
+        scope = () if ipv4 else (0, link.index)
+        if ipv4:
+            request = struct.pack("=4s4si", b"", source.packed, link.index)
+            raw.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, request)
+        else:
+            raw.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF, link.index)
+        raw.bind((str(source), 0, *scope))
+        raw.connect((str(family.group), 0, *scope))
+    except OSError:
+        raw.close()
+        raise
+    return raw
+
+
+_SENDING_IPV4 = (
+    (socket.IPPROTO_IP, socket.IP_TTL, IP_TTL),
+    (socket.IPPROTO_IP, socket.IP_MULTICAST_TTL, IP_TTL),
+    (socket.IPPROTO_IP, socket.IP_MULTICAST_LOOP, 0),
+    (socket.IPPROTO_IP, socket.IP_TOS, PRECEDENCE_INTERNETWORK_CONTROL),
+    (socket.IPPROTO_IP, _IP_MTU_DISCOVER, _IP_PMTUDISC_DONT),
+)
+_SENDING_IPV6 = (
+    (socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS, IP_TTL),
+    (socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, IP_TTL),
+    (socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_LOOP, 0),
+    (socket.IPPROTO_IPV6, socket.IPV6_TCLASS, PRECEDENCE_INTERNETWORK_CONTROL),
+    (socket.IPPROTO_IPV6, _IPV6_MTU_DISCOVER, _IP_PMTUDISC_DONT),
+)

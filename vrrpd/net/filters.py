@@ -26,6 +26,9 @@ _NOTHING = 0
 
 Instruction = tuple[int, int, int, int]
 
+NOTHING: list[Instruction] = [(_RETURN, 0, 0, _NOTHING)]
+"""Let through no packet at all."""
+
 
 def only(vrids: Iterable[int], family: Family) -> list[Instruction]:
     """Let through packets of these VRIDs, and those too short to have one: the codec counts them."""

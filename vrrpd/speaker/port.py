@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from vrrpd.net.adverts import AdvertSocket, Datagram, parse
+from vrrpd.net.links import Link
 from vrrpd.protocol.advert import AdvertError, ChecksumForm, DropReason, Family, IPAddress, decode
 from vrrpd.protocol.events import AdvertReceived, LinkChanged
 from vrrpd.speaker.counters import Counters
@@ -82,8 +83,6 @@ class Port:
         elif not self.state.up:
             log.info("%s %s: ready, sending from %s", self.interface, self.family.name, state.address)
         self.state = state
-        if state.address and self._socket:
-            self._socket.send_from(state.address)
         for listener in tuple(self.listeners.values()):
             listener.link_changed()
 
@@ -117,18 +116,19 @@ class Port:
         if address is None:
             kind = "IPv4 address" if self.family is Family.IPV4 else "link-local IPv6 address that is ready for use"
             return LinkChanged(up=False, reason=f"{self.interface} has no {kind} to send adverts from")
-        if self._socket is None:
-            try:
-                self._open(AdvertSocket(link, self.family))
-            except OSError as error:
-                return LinkChanged(up=False, reason=f"{self.interface}: cannot open a raw socket: {error.strerror}")
+        try:
+            opened = self._socket or self._open(link)
+            opened.send_from(address)
+        except OSError as error:
+            return LinkChanged(up=False, reason=f"{self.interface}: cannot open a raw socket: {error.strerror}")
         return LinkChanged(up=True, address=address)
 
-    def _open(self, opened: AdvertSocket) -> None:
-        self._socket = opened
+    def _open(self, link: Link) -> AdvertSocket:
+        opened = self._socket = AdvertSocket(link, self.family)
         opened.listen_for(self.listeners)
         self._loop.add_reader(opened.socket, self._readable)
         self._loop.add_reader(opened.strangers, self._strangers_readable)
+        return opened
 
     def _readable(self) -> None:
         for _ in range(DATAGRAMS_A_WAKE_UP):
