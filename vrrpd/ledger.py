@@ -9,8 +9,8 @@ import struct
 
 from vrrpd.protocol.advert import Family
 
-_ENTRY = struct.Struct("=16sBBxxd")
-_TIME_AT = 20
+_ENTRY = struct.Struct("=16sBBxxxxxxd")
+_TIME_AT = 24
 ENTRIES_MAX = 8192
 """255 VRIDs in both families on 16 interfaces; a router that finds no room is not resumed."""
 
@@ -41,22 +41,20 @@ class Ledger:
 class LedgerEntry:
     """What one router leaves to the next speaker."""
 
-    __slots__ = ("_memory", "_time_at")
+    __slots__ = ("_time",)
 
     def __init__(self, memory: mmap.mmap, start: int) -> None:
-        self._memory = memory
-        self._time_at = start + _TIME_AT
+        self._time = memoryview(memory)[start + _TIME_AT : start + _ENTRY.size].cast("d")
 
     @property
     def advertised(self) -> float | None:
         """When the router last advertised as MASTER, on `time.monotonic`; None if it is not MASTER."""
-        (when,) = struct.unpack_from("=d", self._memory, self._time_at)
-        return when or None
+        return self._time[0] or None
 
     def advertise(self, now: float) -> None:
         """It is MASTER and has just advertised."""
-        struct.pack_into("=d", self._memory, self._time_at, now)
+        self._time[0] = now
 
     def clear(self) -> None:
         """It is not MASTER, or no longer."""
-        struct.pack_into("=d", self._memory, self._time_at, 0.0)
+        self._time[0] = 0.0

@@ -145,9 +145,9 @@ def test_a_master_whose_process_died_goes_on_at_once() -> None:
     router = router_in_init()
     assert router.handle(Resume()) == (
         SendAdvert(100),
-        SetTimer(Timer.ADVER, Centiseconds(100)),
         AddAddresses(VIPS),
         Announce(VIPS),
+        SetTimer(Timer.ADVER, Centiseconds(100)),
         ReportTransition(State.INIT, State.MASTER, "resumed"),
     )
 

@@ -18,6 +18,7 @@ HEADER = struct.Struct("=IHHII")
 _ATTRIBUTE = struct.Struct("=HH")
 _ATTRIBUTE_TYPE_MASK = 0x3FFF
 
+NLMSG_NOOP = 1
 NLMSG_ERROR = 2
 NLMSG_DONE = 3
 NLM_F_REQUEST = 0x001
@@ -126,29 +127,44 @@ def dump(route: socket.socket, request: int, family: int) -> list[Message]:
             messages.append(message)
 
 
-def transact(route: socket.socket, requests: Sequence[bytes]) -> dict[int, OSError]:
-    """Carry out the requests, in one go, going on past errors; returns the errors by index.
+class Batch:
+    """Requests that are carried out in one go, encoded together before they are needed.
 
-    The kernel works through the batch inside `send`. It answers failures, and the last request in any case: so a `recv`
-    always finds something, which costs less than an exception. The socket must not hear any groups.
+    The kernel answers failures, and the last request in any case: so a `recv` always finds something, which costs less
+    than an exception.
+    """
+
+    def __init__(self, requests: Sequence[bytes]) -> None:
+        self.size = len(requests)
+        data = bytearray()
+        for index, request in enumerate(requests):
+            start = len(data)
+            data += request
+            struct.pack_into("=I", data, start + 8, index)
+            if index == self.size - 1:
+                (flags,) = struct.unpack_from("=H", data, start + 6)
+                struct.pack_into("=H", data, start + 6, flags | NLM_F_ACK)
+        self.data = bytes(data)
+
+
+NOTHING = Batch([HEADER.pack(HEADER.size, NLMSG_NOOP, NLM_F_REQUEST, 0, 0)])
+"""A request that the kernel acknowledges and does nothing about."""
+
+
+def transact(route: socket.socket, batch: Batch) -> dict[int, OSError]:
+    """Carry out the requests, going on past errors; returns the errors by index.
+
+    The kernel works through the batch inside `send`. The socket must not hear any groups.
 
     Raises:
         OSError: the batch as a whole could not be handed over.
     """
-    batch = bytearray()
-    for index, request in enumerate(requests):
-        start = len(batch)
-        batch += request
-        struct.pack_into("=I", batch, start + 8, index)
-        if index == len(requests) - 1:
-            (flags,) = struct.unpack_from("=H", batch, start + 6)
-            struct.pack_into("=H", batch, start + 6, flags | NLM_F_ACK)
-    if not batch:
+    if not batch.size:
         return {}
-    route.send(batch)
+    route.send(batch.data)
     failed: dict[int, OSError] = {}
     answered = -1
-    while answered < len(requests) - 1:
+    while answered < batch.size - 1:
         for message in split(route.recv(_READ_SIZE)):
             answered = message.sequence
             if (error := _error(message)) is not None:

@@ -14,6 +14,8 @@ the order in which they are to be carried out. The advert always comes first.
       └───── FAULT ◄── link down, addresses refused (from any state); Recovery ──► as from INIT
 """
 
+from functools import lru_cache
+
 from vrrpd.protocol.advert import IPAddress
 from vrrpd.protocol.effects import (
     AddAddresses,
@@ -227,17 +229,18 @@ class VirtualRouter:
 
     def _become_master(self, reason: str) -> Effects:
         self.master = None
-        forget = self._forget_preempt_delay()
+        advert, adver_timer = self._advertise()
         return (
-            *self._advertise(),
+            advert,
             AddAddresses(self.parameters.addresses),
             Announce(self.parameters.addresses),
-            *forget,
+            adver_timer,
+            *self._forget_preempt_delay(),
             self._enter(State.MASTER, reason),
         )
 
-    def _advertise(self) -> Effects:
-        return (SendAdvert(self.priority), SetTimer(Timer.ADVER, self.parameters.advertisement_interval))
+    def _advertise(self) -> tuple[SendAdvert, SetTimer]:
+        return _advertisement(self.priority, self.parameters.advertisement_interval)
 
     def _resign(self) -> Effects:
         return (
@@ -301,3 +304,9 @@ class VirtualRouter:
         if advert.priority == PRIORITY_OWNER == mine.priority:
             found.append(Anomaly.ANOTHER_OWNER)
         return tuple(ReportAnomaly(anomaly, event.source, advert) for anomaly in found)
+
+
+@lru_cache(maxsize=1024)
+def _advertisement(priority: int, interval: Centiseconds) -> tuple[SendAdvert, SetTimer]:
+    """What a MASTER does again and again, and what is therefore not made anew each time."""
+    return SendAdvert(priority), SetTimer(Timer.ADVER, interval)

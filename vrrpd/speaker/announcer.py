@@ -76,6 +76,14 @@ class Announcer:
             self._frame(vip)
             self._kernel.prepare_frames(vip.index)
 
+    def rehearse(self) -> None:
+        """Look at what `start` will need."""
+        for vip in self._vips:
+            self._kernel.prepare_frames(vip.index)
+            self._frame(vip)
+            break
+        time.monotonic()
+
     def send(self, vip: Vip) -> None:
         """Announce one address now, if it is here."""
         if not vip.present or not vip.mac:

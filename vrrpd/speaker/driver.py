@@ -72,9 +72,16 @@ class RouterDriver:
         self._announcer.reconfigure(instance.garp, active=False)
         self._messages: dict[int, bytes] = {}
         self._deadlines: dict[Timer, Deadline] = {
-            timer: host.timers.deadline(partial(self._handle, TimerExpired(timer)), exact=timer is Timer.ACTIVE_DOWN)
+            timer: host.timers.deadline(
+                partial(self._handle, TimerExpired(timer)),
+                rehearse=self._rehearse if timer is Timer.ACTIVE_DOWN else None,
+            )
             for timer in Timer
+            if timer is not Timer.ADVER
         }
+        # Routers with one interval advertise together, and lateness never adds up. The first interval of a MASTER is
+        # shortened by it, which no BACKUP minds.
+        self._adver_timer = host.timers.beat(partial(self._handle, TimerExpired(Timer.ADVER)))
         self._restore = host.timers.deadline(self._restore_addresses)
         self._restore_delay = RESTORE_DELAY_FIRST
         self._last_deletion = 0.0
@@ -186,6 +193,11 @@ class RouterDriver:
             self._add_addresses(AddAddresses(tuple(replaced)))
             self._announcer.start(self.vips.of(replaced))
 
+    def _rehearse(self) -> None:
+        """Go the way of a takeover without doing anything: code that lay idle for days is slow the first time."""
+        self.vips.rehearse()
+        self._announcer.rehearse()
+
     def _prepare(self) -> None:
         self.vips.look_at_interfaces()
         self._announcer.prepare(tuple(self.vips))
@@ -203,16 +215,14 @@ class RouterDriver:
             self._handle(event)
 
     def _set_timer(self, effect: SetTimer) -> None:
-        delay, now = seconds(effect.delay), self._now
         if effect.timer is Timer.ADVER:
-            # Shared ticks: routers with one interval advertise together, and lateness never adds up. The first interval
-            # of a MASTER is shortened by it, which no BACKUP minds.
-            self._deadlines[effect.timer].at((now // delay + 1) * delay)
+            self._adver_timer.after(seconds(effect.delay))
         else:
-            self._deadlines[effect.timer].at(now + delay)
+            self._deadlines[effect.timer].at(self._now + seconds(effect.delay))
 
     def _cancel_timer(self, effect: CancelTimer) -> None:
-        self._deadlines[effect.timer].cancel()
+        timer = self._adver_timer if effect.timer is Timer.ADVER else self._deadlines[effect.timer]
+        timer.cancel()
 
     def _send_advert(self, effect: SendAdvert) -> None:
         try:

@@ -1,7 +1,6 @@
 """The speaker as a process: forked from the supervisor, which it hears and tells over a socket pair."""
 
 import asyncio
-import gc
 import logging
 import signal
 import socket
@@ -28,8 +27,6 @@ def run(config: Config, channel: socket.socket, ledger: Ledger, log_level: int) 
     """
     for ignored in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
         signal.signal(ignored, signal.SIG_IGN)
-    gc.collect()
-    gc.freeze()  # what was imported stays; a full collection over it would take milliseconds
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_speak(config, channel, ledger, log_level))
 

@@ -8,7 +8,7 @@ from typing import Any
 from vrrpd.config.model import Config, VrrpInstance
 from vrrpd.ledger import Ledger, RouterKey
 from vrrpd.net.links import InterfaceAddress, Link
-from vrrpd.net.netlink import transact
+from vrrpd.net.netlink import Batch, transact
 from vrrpd.protocol.advert import Family
 from vrrpd.speaker.driver import RouterDriver
 from vrrpd.speaker.host import Host
@@ -121,7 +121,7 @@ class Speaker:
         """Addresses that bear our mark but that this process does not hold are an earlier life's."""
         held = {key for key, (_, vip) in self._vips.items() if vip.held}
         left = [entry for key, entry in self.kernel.monitor.addresses.items() if entry.ours and key not in held]
-        transact(self.kernel.requests, [leftover_removal(entry) for entry in left])
+        transact(self.kernel.requests, Batch([leftover_removal(entry) for entry in left]))
         for entry in left:
             log.info("removed %s/%d, which an earlier vrrpd had left", entry.address, entry.prefix_length)
         if left:

@@ -30,23 +30,26 @@ class _Itimerspec(ctypes.Structure):
 
 PUT_OFF_MARGIN = 0.005
 """Seconds that a wake-up looks ahead for deadlines that were put off: they then need no wake-up of their own."""
-HEAD_START = 0.0002
+HEAD_START = 0.0004
 """Seconds by which the process wakes up before a deadline that is to be met exactly; longer than waking up takes."""
 
 
 class Deadline:
     """One timer. It is cheap to put off: only the time is noted until the old one has passed."""
 
-    __slots__ = ("_head_start", "_queued", "_timers", "callback", "lateness", "when")
+    __slots__ = ("_head_start", "_queued", "_rehearse", "_timers", "callback", "lateness", "when")
 
-    def __init__(self, timers: "Timers", callback: Callable[[], None], head_start: float) -> None:
+    def __init__(
+        self, timers: "Timers", callback: Callable[[], None], rehearse: Callable[[], None] | None = None
+    ) -> None:
         self.when: float | None = None
         """On `time.monotonic`; None: not running."""
         self.lateness = 0.0
         """Seconds from `when` to the last call of `callback`."""
         self.callback = callback
         self._timers = timers
-        self._head_start = head_start
+        self._rehearse = rehearse
+        self._head_start = HEAD_START if rehearse else 0.0
         self._queued: float | None = None
 
     def at(self, when: float) -> None:
@@ -72,13 +75,77 @@ class Deadline:
         return True
 
     def run_out(self) -> None:
-        """Its entry has come up: wait for what is left of the time, then call back."""
+        """Its entry has come up: use what is left of the time, then call back."""
         assert self.when is not None
+        if self._rehearse:
+            self._rehearse()
         while (now := time.monotonic()) < self.when:
             pass
         self.lateness = now - self.when
         self._queued = self.when = None
         self.callback()
+
+
+class Metronome:
+    """Wakes everything that waits for the next multiple of one interval, all at once."""
+
+    def __init__(self, timers: "Timers", interval: float) -> None:
+        self.interval = interval
+        """Seconds."""
+        self.waiting: list[Beat] = []
+        self._deadline = timers.deadline(self._beat)
+
+    @property
+    def when(self) -> float | None:
+        """The next multiple, on `time.monotonic`; None: nothing waits for it."""
+        return self._deadline.when
+
+    def join(self, beat: "Beat") -> None:
+        """Wake it next time."""
+        self.waiting.append(beat)
+        if self._deadline.when is None:
+            self._deadline.at((time.monotonic() // self.interval + 1) * self.interval)
+
+    def _beat(self) -> None:
+        due, self.waiting = self.waiting, []
+        for beat in due:
+            beat.run_out(due)
+
+
+class Beat:
+    """A timer that runs out at a multiple of its interval, together with all others of that interval."""
+
+    __slots__ = ("_callback", "_metronome", "_timers", "_waiting_in")
+
+    def __init__(self, timers: "Timers", callback: Callable[[], None]) -> None:
+        self._timers = timers
+        self._callback = callback
+        self._metronome: Metronome | None = None
+        self._waiting_in: list[Beat] | None = None
+
+    @property
+    def when(self) -> float | None:
+        """When it will run out; None: not running."""
+        return self._metronome.when if self._metronome and self._waiting_in is self._metronome.waiting else None
+
+    def after(self, interval: float) -> None:
+        """Run out at the next multiple of `interval` seconds, whatever was set before."""
+        metronome = self._metronome
+        if metronome is None or metronome.interval != interval:
+            metronome = self._metronome = self._timers.metronome(interval)
+        if self._waiting_in is not metronome.waiting:
+            self._waiting_in = metronome.waiting
+            metronome.join(self)
+
+    def cancel(self) -> None:
+        """Do not run out."""
+        self._waiting_in = None
+
+    def run_out(self, due: list["Beat"]) -> None:
+        """Call back if it waits among those that are `due`; for `Metronome` alone."""
+        if self._waiting_in is due:
+            self._waiting_in = None
+            self._callback()
 
 
 class Timers:
@@ -92,20 +159,33 @@ class Timers:
         self._loop = loop
         self._heap: list[tuple[float, int, Deadline]] = []
         self._count = 0
+        self._metronomes: dict[float, Metronome] = {}
         self._armed: float | None = None
         self._fd = _libc.timerfd_create(time.CLOCK_MONOTONIC, _TFD_NONBLOCK | _TFD_CLOEXEC)
         if self._fd < 0:
             raise OSError(ctypes.get_errno(), "timerfd_create: " + os.strerror(ctypes.get_errno()))
         loop.add_reader(self._fd, self._expired)
 
-    def deadline(self, callback: Callable[[], None], *, exact: bool = False) -> Deadline:
+    def deadline(self, callback: Callable[[], None], *, rehearse: Callable[[], None] | None = None) -> Deadline:
         """A timer that is not running yet.
 
         Args:
             callback: what to do when it runs out.
-            exact: spend processor time, at most `HEAD_START`, on being punctual; for what happens rarely.
+            rehearse: for what happens rarely and must be done fast and to the point. It is called `HEAD_START` before,
+                to have the code and the kernel's side of it in the processor's caches; the rest of that time is spun
+                away.
         """
-        return Deadline(self, callback, HEAD_START if exact else 0.0)
+        return Deadline(self, callback, rehearse)
+
+    def beat(self, callback: Callable[[], None]) -> Beat:
+        """A timer that is not running yet and shares its wake-ups with others of its interval."""
+        return Beat(self, callback)
+
+    def metronome(self, interval: float) -> Metronome:
+        """The one for that interval, in seconds; for `Beat` alone."""
+        if interval not in self._metronomes:
+            self._metronomes[interval] = Metronome(self, interval)
+        return self._metronomes[interval]
 
     def queue(self, when: float, deadline: Deadline) -> None:
         """Look at `deadline` again at `when`; for `Deadline` alone."""

@@ -8,7 +8,7 @@ from ipaddress import ip_interface
 from vrrpd.config.model import VirtualAddress
 from vrrpd.net.addresses import AddressRequests, requests
 from vrrpd.net.links import InterfaceAddress, LinkMonitor
-from vrrpd.net.netlink import transact
+from vrrpd.net.netlink import NOTHING, Batch, transact
 from vrrpd.protocol.advert import IPAddress
 from vrrpd.speaker.kernel import Kernel
 
@@ -51,6 +51,8 @@ class VirtualAddresses:
     def __init__(self, kernel: Kernel, configured: Iterable[VirtualAddress]) -> None:
         self._kernel = kernel
         self._vips: dict[IPAddress, Vip] = {}
+        self._additions: list[bytes] = []
+        self._addition = Batch(())
         self.reconfigure(configured)
 
     def reconfigure(self, configured: Iterable[VirtualAddress]) -> None:
@@ -70,6 +72,7 @@ class VirtualAddresses:
         for vip in self._vips.values():
             self._prepare(vip)
             vip.foreign = (vip.index, vip.config.address) in foreign
+        self._encode_addition([vip for vip in self._vips.values() if not vip.foreign])
 
     def __iter__(self) -> Iterator[Vip]:
         return iter(self._vips.values())
@@ -98,7 +101,7 @@ class VirtualAddresses:
             else:
                 vip.hosts_own = False
                 batch.append(vip)
-        failed = transact(self._kernel.requests, [vip.prepared.add for vip in batch if vip.prepared])
+        failed = transact(self._kernel.requests, self._encode_addition(batch))
         for position, vip in enumerate(batch):
             error = failed.get(position)
             vip.held = error is None or error.errno == errno.EEXIST
@@ -107,10 +110,14 @@ class VirtualAddresses:
                 refused.append(vip)
         return refused
 
+    def rehearse(self) -> None:
+        """Talk to the kernel as `add` does, of nothing."""
+        transact(self._kernel.requests, NOTHING)
+
     def remove(self, addresses: Iterable[IPAddress]) -> list[Vip]:
         """Take the addresses off again, but for the host's own; returns those that the kernel would not let go."""
         batch = [vip for vip in self.of(addresses) if vip.held and vip.prepared]
-        failed = transact(self._kernel.requests, [vip.prepared.remove for vip in batch if vip.prepared])
+        failed = transact(self._kernel.requests, Batch([vip.prepared.remove for vip in batch if vip.prepared]))
         stuck: list[Vip] = []
         for position, vip in enumerate(batch):
             error = failed.get(position)
@@ -120,6 +127,13 @@ class VirtualAddresses:
             if not gone:
                 stuck.append(vip)
         return stuck
+
+    def _encode_addition(self, vips: Iterable[Vip]) -> Batch:
+        """The requests that add these addresses; what was asked for last is at hand, and a takeover asks for that."""
+        additions = [vip.prepared.add for vip in vips if vip.prepared]
+        if additions != self._additions:
+            self._additions, self._addition = additions, Batch(additions)
+        return self._addition
 
     def _prepare(self, vip: Vip) -> None:
         monitor = self._kernel.monitor
