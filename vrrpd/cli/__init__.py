@@ -1,9 +1,11 @@
 """The command line. Each command is a module with `add_arguments` and `run`, imported when it is called."""
 
 import argparse
+import gc
 import importlib
 import sys
 from collections.abc import Sequence
+from types import ModuleType
 
 from vrrpd import __version__
 
@@ -33,10 +35,20 @@ def main(argv: Sequence[str] | None = None) -> int:
             name, help=summary, description=summary, formatter_class=argparse.RawDescriptionHelpFormatter
         )
         if name == named:
-            module = importlib.import_module(module_name)
+            module = _imported(module_name)
             command.epilog = module.EXAMPLE
             module.add_arguments(command)
             command.set_defaults(run=module.run)
     parsed = parser.parse_args(arguments)
     code: int = parsed.run(parsed)
     return code
+
+
+def _imported(name: str) -> ModuleType:
+    """Import without looking for garbage: there is none, and what is imported stays."""
+    gc.disable()
+    try:
+        return importlib.import_module(name)
+    finally:
+        gc.freeze()
+        gc.enable()

@@ -128,8 +128,7 @@ class Supervisor:
 
     def _start_speaker(self) -> None:
         ours, theirs = socket.socketpair()
-        gc.collect()
-        gc.freeze()
+        gc.freeze()  # a collection in the child would write to, and so copy, every page that both share
         pid = os.fork()
         if not pid:
             self._become_speaker(ours, theirs)
