@@ -16,7 +16,8 @@ from typing import Any
 JSON = dict[str, Any]
 MODE = 0o600
 REQUEST_MAX = 1 << 16
-CONNECTIONS_MAX = 32
+CONNECTIONS_MAX = 256
+"""Clients at a time. One more takes the place of one that has asked for nothing yet, or else of the first that came."""
 
 
 class ControlError(Exception):
@@ -29,6 +30,8 @@ class Connection:
     def __init__(self, server: "ControlServer", sock: socket.socket) -> None:
         self._server = server
         self._socket = sock
+        self.asked = False
+        """Whether its request is here; its answer may take the speaker a while."""
         self._received = b""
         self._to_send = b""
         sock.setblocking(False)
@@ -43,7 +46,7 @@ class Connection:
     def close(self) -> None:
         """Hang up."""
         if self in self._server.connections:
-            self._server.connections.discard(self)
+            del self._server.connections[self]
             if self._socket in self._server.selector.get_map():
                 self._server.selector.unregister(self._socket)
             self._socket.close()
@@ -61,6 +64,7 @@ class Connection:
         if not data or len(self._received) > REQUEST_MAX:
             self.close()
         elif b"\n" in self._received:
+            self.asked = True
             self._server.selector.unregister(self._socket)
             self._dispatch(self._received.partition(b"\n")[0])
 
@@ -68,7 +72,7 @@ class Connection:
         try:
             request = json.loads(line)
             command = request["command"]
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):  # the last for what is nested too deeply
             self.answer({"ok": False, "error": 'not a request; send one line such as {"command": "status"}'})
             return
         handler = self._server.commands.get(command) if isinstance(command, str) else None
@@ -104,7 +108,8 @@ class ControlServer:
         self.path = path
         self.selector = selector
         self.commands = commands
-        self.connections: set[Connection] = set()
+        self.connections: dict[Connection, None] = {}
+        """In the order in which they came."""
         self._listener = _listen(path)
         selector.register(self._listener, selectors.EVENT_READ, self._accept)
 
@@ -128,9 +133,9 @@ class ControlServer:
         except OSError:
             return
         if len(self.connections) >= CONNECTIONS_MAX:
-            sock.close()
-            return
-        self.connections.add(Connection(self, sock))
+            first = next(iter(self.connections))
+            next((client for client in self.connections if not client.asked), first).close()
+        self.connections[Connection(self, sock)] = None
 
 
 def ask(path: Path, command: str, timeout: float = 10.0) -> JSON:
