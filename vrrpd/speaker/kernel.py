@@ -2,23 +2,44 @@
 
 import errno
 import socket
+from ipaddress import IPv4Interface
 
+from vrrpd.net.addresses import requests
 from vrrpd.net.frames import frame_socket
 from vrrpd.net.links import LinkMonitor
-from vrrpd.net.netlink import route_socket
+from vrrpd.net.netlink import route_socket, transact
 
 
 class Kernel:
     """Requests, what the kernel says of links and addresses, and frames on any interface.
 
     Raises:
-        OSError: the kernel refuses a socket.
+        OSError: the kernel refuses a socket, or would refuse adverts or addresses when they are needed.
     """
 
     def __init__(self) -> None:
         self.monitor = LinkMonitor()
         self.requests = route_socket()
         self._frames: dict[int, socket.socket] = {}
+        if missing := self._missing_capabilities():
+            self.close()
+            raise PermissionError(
+                errno.EPERM,
+                f"{' and '.join(missing)} missing; run vrrpd as root, or give it CAP_NET_RAW and CAP_NET_ADMIN "
+                "(systemd: AmbientCapabilities, containers: capabilities.add)",
+            )
+
+    def _missing_capabilities(self) -> list[str]:
+        """Asked of the kernel, since only it knows which user namespace rules this network."""
+        missing: list[str] = []
+        try:
+            socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0).close()
+        except PermissionError:
+            missing.append("CAP_NET_RAW")
+        no_interface = requests(IPv4Interface("192.0.2.1/32"), label=None, noprefixroute=False).remove
+        if transact(self.requests, [no_interface])[0].errno == errno.EPERM:  # ENODEV if we may
+            missing.append("CAP_NET_ADMIN")
+        return missing
 
     def prepare_frames(self, index: int) -> socket.socket | None:
         """Open what sends frames on the interface of that index; None: it is gone, or we may not."""
