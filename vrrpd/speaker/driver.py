@@ -143,8 +143,8 @@ class RouterDriver:
     def look_at_interfaces(self) -> None:
         """Interfaces or the host's own addresses have changed: prepare the virtual ones for what they are now."""
         self._prepare()
-        usable = self._usable()
-        if usable != self._told_usable:
+        told = self._told_usable
+        if (usable := self._usable()) != told:
             self._handle(usable)
 
     def _usable(self) -> LinkChanged:
@@ -186,7 +186,7 @@ class RouterDriver:
         self.vips.reconfigure(instance.virtual_ipaddress)
         self._messages.clear()
         self._announcer.reconfigure(instance.garp, active=self.state is State.MASTER)
-        self._prepare()
+        self.look_at_interfaces()  # another interface may be needed now, or a missing one no longer
         self._handle(ParametersChanged(instance.parameters()))
         replaced = [vip.config.address for vip in self.vips.of(touched)]
         if replaced and self.state is State.MASTER:
