@@ -8,7 +8,7 @@ import socket
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
 
 from vrrpd.net.addresses import ADDRESS_PROTOCOL, RTM_DELADDR, RTM_NEWADDR
 from vrrpd.net.netlink import Message, attributes, dump, read, route_socket
@@ -70,6 +70,11 @@ class InterfaceAddress:
     def key(self) -> tuple[int, IPAddress, int]:
         """What the kernel tells addresses apart by."""
         return self.index, self.address, self.prefix_length
+
+    @property
+    def network(self) -> IPv4Network | IPv6Network:
+        """The prefix that it is in."""
+        return ip_network((self.address, self.prefix_length), strict=False)
 
     @property
     def usable(self) -> bool:

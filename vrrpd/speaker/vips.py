@@ -162,9 +162,9 @@ def _noprefixroute(config: VirtualAddress, index: int, monitor: LinkMonitor) -> 
     if network.prefixlen == network.max_prefixlen:
         return True
     return any(
-        entry.address in network and entry.prefix_length <= network.prefixlen and not entry.ours
+        entry.prefix_length <= network.prefixlen and config.address in entry.network
         for entry in monitor.addresses_on(index)
-        if entry.address.version == network.version
+        if entry.address.version == network.version and not entry.ours
     )
 
 
