@@ -94,6 +94,8 @@ class LinkMonitor:
     def __init__(self) -> None:
         self.links: dict[int, Link] = {}
         self.addresses: dict[tuple[int, IPAddress, int], InterfaceAddress] = {}
+        self.keeps_marks = False
+        """Whether the kernel is known to keep the mark on our addresses: one has been seen."""
         self._socket = self._open()
 
     def fileno(self) -> int:
@@ -217,6 +219,7 @@ class LinkMonitor:
             if self.addresses.get(address.key) == address:
                 return ()
             self.addresses[address.key] = address
+            self.keeps_marks |= address.ours
         elif self.addresses.pop(address.key, None) is None:
             return ()
         return (address,)

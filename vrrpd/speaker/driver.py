@@ -160,10 +160,15 @@ class RouterDriver:
         return usable
 
     def address_deleted(self, vip: Vip) -> None:
-        """Somebody deleted an address that we hold: put it back, the later the more often it happens."""
-        if self.state is not State.MASTER or not vip.held:
+        """An address is gone from its interface; if we hold it, somebody deleted it."""
+        if vip.held:
+            vip.held = False
+            self._put_back(vip)
+
+    def _put_back(self, vip: Vip) -> None:
+        """Somebody deleted an address that is to be here: put it back, the later the more often it happens."""
+        if self.state is not State.MASTER:
             return
-        vip.held = False
         now = time.monotonic()
         if now - self._last_deletion > RESTORE_FORGIVEN_AFTER:
             self._restore_delay = RESTORE_DELAY_FIRST
@@ -199,7 +204,8 @@ class RouterDriver:
         self._announcer.rehearse()
 
     def _prepare(self) -> None:
-        self.vips.look_at_interfaces()
+        for given_up in self.vips.look_at_interfaces():
+            self._put_back(given_up)
         self._announcer.prepare(tuple(self.vips))
 
     def _handle(self, event: Event) -> None:

@@ -65,14 +65,24 @@ class VirtualAddresses:
             known = before.get(config.address)
             self._vips[config.address] = known if known and known.config == config else Vip(config)
 
-    def look_at_interfaces(self) -> None:
-        """Learn the index of each interface and encode what must be encoded for it."""
-        addresses = self._kernel.monitor.addresses.values()
-        foreign = {(entry.index, entry.address) for entry in addresses if not entry.ours}
+    def look_at_interfaces(self) -> list[Vip]:
+        """Learn the index of each interface and encode what must be encoded for it.
+
+        Returns the addresses that we had found there as the host's own and that the host has given up.
+        """
+        monitor, given_up = self._kernel.monitor, []
+        foreign = {(entry.index, entry.address) for entry in monitor.addresses.values() if not entry.ours}
         for vip in self._vips.values():
             self._prepare(vip)
             vip.foreign = (vip.index, vip.config.address) in foreign
+            entry = monitor.addresses.get(vip.key)
+            if vip.held and entry is not None and not entry.ours and monitor.keeps_marks:
+                vip.held, vip.hosts_own = False, True  # somebody has put it there again, over ours
+            if vip.hosts_own and not vip.foreign:
+                vip.hosts_own = False
+                given_up.append(vip)
         self._encode_addition([vip for vip in self._vips.values() if not vip.foreign])
+        return given_up
 
     def __iter__(self) -> Iterator[Vip]:
         return iter(self._vips.values())
