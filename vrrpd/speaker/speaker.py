@@ -125,7 +125,7 @@ class Speaker:
         for entry in left:
             log.info("removed %s/%d, which an earlier vrrpd had left", entry.address, entry.prefix_length)
         if left:
-            self.kernel.monitor.read()
+            self._monitor_readable()
 
     def _watch_monitor(self) -> None:
         fd = self.kernel.monitor.fileno()
@@ -146,13 +146,15 @@ class Speaker:
                 interfaces_changed = True
             else:
                 interfaces_changed |= not change.ours
-                self._address_changed(change)
         if interfaces_changed:
             for port in [*self._ports.values()]:
                 port.look_at_interface()
             for driver in self._routers.values():
                 driver.look_at_interfaces()
             self._index_vips()
+        for change in changes:  # afterwards: what went with its interface was not deleted by anybody
+            if isinstance(change, InterfaceAddress):
+                self._address_changed(change)
 
     def _address_changed(self, address: InterfaceAddress) -> None:
         if address.key in self.kernel.monitor.addresses:
