@@ -148,11 +148,13 @@ class VirtualAddresses:
     def _prepare(self, vip: Vip) -> None:
         monitor = self._kernel.monitor
         link = monitor.link(vip.config.dev)
+        if vip.held and (link is None or link.index != vip.index):
+            self.remove((vip.config.address,))  # the interface has another name now, or is gone
         if link is None:
             vip.index, vip.mac, vip.prepared, vip.held, vip.hosts_own = 0, "", None, False, False
             return
         if link.index != vip.index:
-            vip.held = vip.hosts_own = False
+            vip.held = vip.hosts_own = False  # whatever became of it there
         noprefixroute = _noprefixroute(vip.config, link.index, monitor)
         if vip.prepared is None or (link.index, noprefixroute) != (vip.index, vip.noprefixroute):
             encoded = requests(vip.config.interface_address, label=vip.config.label, noprefixroute=noprefixroute)
