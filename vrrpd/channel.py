@@ -32,8 +32,16 @@ class TellStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class SetDrained:
+    """To the speaker: hand every address over and stay BACKUP, or compete again."""
+
+    request: int
+    drained: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Stop:
-    """To the speaker: resign, remove the addresses, exit."""
+    """To the speaker: resign, hand the addresses over, exit. Said twice: at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +76,7 @@ class LogLine:
         return cls(record.levelno, record.name, record.created, message)
 
 
-Message = Apply | TellStatus | Stop | Started | Answer | LogLine
+Message = Apply | TellStatus | SetDrained | Stop | Started | Answer | LogLine
 
 
 def pack(message: Message) -> bytes:

@@ -21,8 +21,8 @@ GROUP_IPV6 = IPv6Address("ff02::12")
 VIPS = (IPv4Address("192.0.2.100"), IPv4Address("192.0.2.101"))
 VIPS_IPV6 = (IPv6Address("fe80::100"), IPv6Address("2001:db8::100"))
 
-PARAMETERS = Parameters(virtual_router_id=51, addresses=VIPS)
-"""Priority 100 at 100 cs: skew_time 60.9375 cs, active_down_interval 360.9375 cs."""
+PARAMETERS = Parameters(virtual_router_id=51, addresses=VIPS, hitless=False)
+"""Priority 100 at 100 cs: skew_time 60.9375 cs, active_down_interval 360.9375 cs. The letter of the RFC."""
 DOWN_INTERVAL = Centiseconds(360.9375)
 SKEW_TIME = Centiseconds(60.9375)
 

@@ -48,6 +48,7 @@ from vrrpd.protocol.events import (
 from vrrpd.protocol.router import VirtualRouter
 from vrrpd.protocol.timing import Centiseconds
 
+SILENCE = Centiseconds(50)
 NEW_VIP = IPv4Address("192.0.2.102")
 FASTER = replace(PARAMETERS, advertisement_interval=Centiseconds(10))
 
@@ -143,7 +144,7 @@ def test_a_better_router_with_the_same_address_is_yielded_to() -> None:
 
 def test_a_master_whose_process_died_goes_on_at_once() -> None:
     router = router_in_init()
-    assert router.handle(Resume()) == (
+    assert router.handle(Resume(SILENCE)) == (
         SendAdvert(100),
         AddAddresses(VIPS),
         Announce(VIPS),
@@ -154,7 +155,7 @@ def test_a_master_whose_process_died_goes_on_at_once() -> None:
 
 def test_a_master_whose_process_died_yields_as_any_other() -> None:
     router = router_in_init()
-    router.handle(Resume())
+    router.handle(Resume(SILENCE))
     assert router.handle(heard(200))[1] == SetTimer(Timer.ACTIVE_DOWN, DOWN_INTERVAL)
     assert router.state is State.BACKUP
 
@@ -162,18 +163,18 @@ def test_a_master_whose_process_died_yields_as_any_other() -> None:
 def test_a_master_whose_process_died_does_not_go_on_without_a_link() -> None:
     router = router_in_init()
     router.handle(LINK_DOWN)
-    router.handle(Resume())
+    router.handle(Resume(SILENCE))
     assert router.state is State.FAULT
 
 
 @pytest.mark.parametrize("router", [router_in_backup(), router_in_master()])
 def test_a_router_that_runs_has_nothing_to_resume(router: VirtualRouter) -> None:
-    assert router.handle(Resume()) == ()
+    assert router.handle(Resume(SILENCE)) == ()
 
 
 EVENTS: tuple[Event, ...] = (
     Startup(),
-    Resume(),
+    Resume(SILENCE),
     Shutdown(),
     LINK_UP,
     LINK_DOWN,

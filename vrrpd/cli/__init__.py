@@ -16,6 +16,8 @@ _COMMANDS = {
     "check": ("vrrpd.cli.check", "validate a configuration; say who will be master and what blocks a failover"),
     "status": ("vrrpd.cli.status", "the running daemon: routers, addresses, counters"),
     "reload": ("vrrpd.cli.reload", "have the running daemon apply the changed file"),
+    "drain": ("vrrpd.cli.drain", "hand every address over, without loss, and stay BACKUP"),
+    "undrain": ("vrrpd.cli.undrain", "compete again after a drain"),
 }
 
 

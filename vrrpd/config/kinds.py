@@ -16,6 +16,10 @@ Kind = Callable[[object], object]
 INTERFACE_NAME_BYTES_MAX = 15
 """IFNAMSIZ, less the NUL."""
 LABEL_CHARACTERS_MAX = 15
+LEASE_MIN = 2
+"""Seconds. The kernel counts whole seconds, and looks only now and then."""
+LEASE_MAX = 3600
+_LEASE_REMEDY = f"use {LEASE_MIN}-{LEASE_MAX} seconds, or 0 for addresses that stay whatever happens"
 SOCKET_PATH_BYTES_MAX = 107
 """sun_path, less the NUL."""
 
@@ -38,6 +42,15 @@ def whole(least: int, most: int) -> Callable[[object], int]:
         return raw
 
     return read
+
+
+def lease(raw: object) -> int:
+    """Whole seconds, as the kernel counts lifetimes, or 0."""
+    if not isinstance(raw, int) or isinstance(raw, bool):
+        raise Refused(f"{shown(raw)} is not a whole number", _LEASE_REMEDY)
+    if raw and not LEASE_MIN <= raw <= LEASE_MAX:
+        raise Refused(f"{shown(raw)} is out of range", _LEASE_REMEDY)
+    return raw
 
 
 def seconds(least: float, most: float) -> Callable[[object], float]:

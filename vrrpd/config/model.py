@@ -20,6 +20,15 @@ class GarpForm(StrEnum):
     REPLY = "reply"
 
 
+class Handover(StrEnum):
+    """What a master does that is to go, or that has heard a better one."""
+
+    HITLESS = "hitless"
+    """It answers for the addresses until its successor does."""
+    IMMEDIATE = "immediate"
+    """It removes them at once (RFC 9568 section 6.4.3)."""
+
+
 @dataclass(frozen=True, slots=True)
 class VirtualAddress:
     """One entry of `virtual_ipaddress`."""
@@ -74,6 +83,7 @@ class VrrpInstance:
     """Seconds."""
     link_up_delay: float = 0.5
     """Seconds that a link must have been up again before the instance leaves FAULT."""
+    handover: Handover = Handover.HITLESS
     checksum: ChecksumForm = ChecksumForm.PSEUDO_HEADER
     """The form in which IPv4 adverts are sent; both are received."""
     garp: GarpSettings = GarpSettings()
@@ -98,6 +108,7 @@ class VrrpInstance:
             preempt=not self.nopreempt,
             preempt_delay=centiseconds(self.preempt_delay),
             recovery_delay=centiseconds(self.link_up_delay),
+            hitless=self.handover is Handover.HITLESS,
         )
 
 
@@ -107,3 +118,9 @@ class Config:
 
     instances: tuple[VrrpInstance, ...]
     control_socket: Path = DEFAULT_CONTROL_SOCKET
+    vip_lease: int = 5
+    """Seconds within which the kernel removes the virtual addresses of a daemon that is dead or hangs; 0: never."""
+    realtime_priority: int = 0
+    """SCHED_FIFO priority of the speaker, 1-99; 0: it is scheduled as any process."""
+    memory_lock: bool = False
+    """Whether the speaker's memory is kept from being swapped out."""

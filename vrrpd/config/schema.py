@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from vrrpd.config import kinds
-from vrrpd.config.model import GarpForm
+from vrrpd.config.model import GarpForm, Handover
 from vrrpd.config.problems import KeyPath, Refused, Report
 from vrrpd.protocol.advert import ChecksumForm
 
@@ -47,6 +47,9 @@ TOP = Table(
     "above the first [[vrrp_instance]]",
     (
         Key("control_socket", kinds.socket_path),
+        Key("vip_lease", kinds.lease),
+        Key("realtime_priority", kinds.whole(0, 99)),
+        Key("memory_lock", kinds.flag),
         Key("vrrp_instance", None),
     ),
     {
@@ -80,6 +83,7 @@ INSTANCE = Table(
         Key("nopreempt", kinds.flag),
         Key("preempt_delay", kinds.seconds(0, 1000)),
         Key("link_up_delay", kinds.seconds(0, 1000)),
+        Key("handover", kinds.choice(Handover)),
         Key("accept", kinds.always_true),
         Key("checksum", kinds.choice(ChecksumForm), ipv4_only=True),
         Key("garp_master_delay", kinds.seconds(0, 3600)),

@@ -7,13 +7,15 @@ import socket
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Interface, IPv6Interface
+from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface, ip_interface
+from typing import Any
 
 from vrrpd.net.messages import ifaddrmsg
 
 RTM_NEWADDR = 20
 RTM_DELADDR = 21
 NLM_F_REQUEST = 0x001
+NLM_F_REPLACE = 0x100
 NLM_F_EXCL = 0x200
 NLM_F_CREATE = 0x400
 
@@ -26,47 +28,67 @@ ADDRESS_PROTOCOL = 112
 The kernel keeps it since 5.18 and ignores it before. The number is that of VRRP among the IP protocols.
 """
 
+LIFETIME_INFINITE = 0xFFFFFFFF
+"""INFINITY_LIFE_TIME of include/net/addrconf.h."""
+
 _INDEX_AT = 16 + 4
 
 
 @dataclass(frozen=True, slots=True)
 class AddressRequests:
-    """The two requests for one address; `on` completes them with the interface's index."""
+    """The requests for one address; `on` completes them with the interface's index."""
 
     add: bytes
+    renew: bytes
+    """Start its lifetime anew."""
     remove: bytes
 
     def on(self, index: int) -> "AddressRequests":
         """The same for the interface of that index."""
-        return AddressRequests(_with_index(self.add, index), _with_index(self.remove, index))
+        return AddressRequests(*(_with_index(request, index) for request in (self.add, self.renew, self.remove)))
 
 
-def requests(address: IPv4Interface | IPv6Interface, *, label: str | None, noprefixroute: bool) -> AddressRequests:
+def requests(
+    address: IPv4Interface | IPv6Interface,
+    *,
+    label: str | None,
+    noprefixroute: bool,
+    lifetime: int = LIFETIME_INFINITE,
+) -> AddressRequests:
     """Encode the requests for `address`, yet without an interface.
 
     Args:
         address: the address and the prefix length that the interface is to have.
         label: IFA_LABEL, for IPv4.
         noprefixroute: whether to keep the kernel from adding a route to the prefix.
+        lifetime: whole seconds after which the kernel removes the address unless it is renewed.
     """
     flags = IFA_F_NOPREFIXROUTE if noprefixroute else 0
     if address.version == 6:
         flags |= IFA_F_NODAD  # duplicate detection would keep the address unusable for 1.8 s
     identity = [("IFA_LOCAL", str(address.ip)), ("IFA_ADDRESS", str(address.ip))]
-    name = [("IFA_LABEL", label)] if label else []
+    attributes = [
+        *identity,
+        *([("IFA_LABEL", label)] if label else []),
+        ("IFA_FLAGS", flags),
+        ("IFA_PROTO", ADDRESS_PROTOCOL),
+        ("IFA_CACHEINFO", {"ifa_preferred": lifetime, "ifa_valid": lifetime}),
+    ]
     return AddressRequests(
-        add=_encode(
-            RTM_NEWADDR,
-            NLM_F_REQUEST | NLM_F_CREATE | NLM_F_EXCL,
-            address,
-            [*identity, *name, ("IFA_FLAGS", flags), ("IFA_PROTO", ADDRESS_PROTOCOL)],
-        ),
+        add=_encode(RTM_NEWADDR, NLM_F_REQUEST | NLM_F_CREATE | NLM_F_EXCL, address, attributes),
+        renew=_encode(RTM_NEWADDR, NLM_F_REQUEST | NLM_F_REPLACE, address, attributes),
         remove=_encode(RTM_DELADDR, NLM_F_REQUEST, address, identity),
     )
 
 
+def leftover_removal(index: int, address: IPv4Address | IPv6Address, prefix_length: int) -> bytes:
+    """The request that removes an address that an earlier life of the daemon left on the interface of that index."""
+    interface = ip_interface(f"{address}/{prefix_length}")
+    return requests(interface, label=None, noprefixroute=False).on(index).remove
+
+
 def _encode(
-    kind: int, flags: int, address: IPv4Interface | IPv6Interface, attributes: Sequence[tuple[str, str | int]]
+    kind: int, flags: int, address: IPv4Interface | IPv6Interface, attributes: Sequence[tuple[str, Any]]
 ) -> bytes:
     message = ifaddrmsg()
     message["family"] = socket.AF_INET if address.version == 4 else socket.AF_INET6

@@ -6,12 +6,16 @@ struct sock_filter { u16 code; u8 jt; u8 jf; u32 k; };                include/ua
 import ctypes
 import socket
 import struct
+import sys
 from collections.abc import Iterable
 
 from vrrpd.protocol.advert import Family
 
 SO_ATTACH_FILTER = 26
 
+_LOAD_WORD = 0x20  # A = the four bytes at k, as big-endian
+_LOAD_HALF = 0x28  # A = the two bytes at k, likewise
+_LOAD_BYTE = 0x30  # A = the byte at k
 _LOAD_LENGTH = 0x80  # A = length of the packet
 _LOAD_BYTE_AT_X = 0x50  # A = byte at X + k
 _LOAD_IP_HEADER_LENGTH = 0xB1  # X = 4 * (byte at k & 0xf)
@@ -22,6 +26,7 @@ _IF_AT_LEAST = 0x35
 _RETURN = 0x06
 
 _WHOLE_PACKET = 0xFFFF
+_WHOLE_MESSAGE = 0xFFFFFFFF
 _NOTHING = 0
 
 Instruction = tuple[int, int, int, int]
@@ -38,6 +43,32 @@ def only(vrids: Iterable[int], family: Family) -> list[Instruction]:
 def all_but(vrids: Iterable[int], family: Family) -> list[Instruction]:
     """Let through packets of other VRIDs."""
     return _sort_by_vrid(vrids, family, listed=_NOTHING, others=_WHOLE_PACKET, short=_NOTHING)
+
+
+def all_but_renewals(request: int, port: int, first_sequence: int) -> list[Instruction]:
+    """Keep the echo of one's own requests from a netlink socket that hears a group.
+
+    Args:
+        request: type of the message, such as RTM_NEWADDR.
+        port: the netlink address of the socket that sends the requests.
+        first_sequence: what their sequence numbers start from; the highest byte marks them.
+    """
+    mark_at = 8 if sys.byteorder == "big" else 11
+    return [
+        (_LOAD_HALF, 0, 0, 4),
+        (_IF_EQUAL, 0, 5, _as_loaded(request, 2)),
+        (_LOAD_WORD, 0, 0, 12),
+        (_IF_EQUAL, 0, 3, _as_loaded(port, 4)),
+        (_LOAD_BYTE, 0, 0, mark_at),
+        (_IF_EQUAL, 0, 1, first_sequence >> 24),
+        (_RETURN, 0, 0, _NOTHING),
+        (_RETURN, 0, 0, _WHOLE_MESSAGE),
+    ]
+
+
+def _as_loaded(value: int, size: int) -> int:
+    """A number in the host's order as a load instruction, which takes it for the network's, sees it."""
+    return int.from_bytes(value.to_bytes(size, sys.byteorder), "big")
 
 
 def attach(sock: socket.socket, program: list[Instruction]) -> None:

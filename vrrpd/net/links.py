@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
 
 from vrrpd.net.addresses import ADDRESS_PROTOCOL, RTM_DELADDR, RTM_NEWADDR
-from vrrpd.net.netlink import Message, attributes, dump, read, route_socket
+from vrrpd.net.filters import all_but_renewals, attach
+from vrrpd.net.netlink import RENEWAL, Message, attributes, dump, read, route_socket
 from vrrpd.protocol.advert import Family, IPAddress
 
 RTM_NEWLINK = 16
@@ -87,11 +88,15 @@ class InterfaceAddress:
 class LinkMonitor:
     """What the kernel says of interfaces and addresses. The owner calls `read` when `fileno` is readable.
 
+    Args:
+        requests: the socket that addresses are renewed by; of that it hears nothing.
+
     Raises:
         OSError: the kernel refuses a netlink socket or a dump.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, requests: socket.socket) -> None:
+        self._filter = all_but_renewals(RTM_NEWADDR, requests.getsockname()[0], RENEWAL)
         self.links: dict[int, Link] = {}
         self.addresses: dict[tuple[int, IPAddress, int], InterfaceAddress] = {}
         self.keeps_marks = False
@@ -155,6 +160,7 @@ class LinkMonitor:
 
     def _open(self) -> socket.socket:
         monitor = route_socket(RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR)
+        attach(monitor, self._filter)
         self.links.clear()
         self.addresses.clear()
         requests = route_socket()

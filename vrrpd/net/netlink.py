@@ -127,6 +127,10 @@ def dump(route: socket.socket, request: int, family: int) -> list[Message]:
             messages.append(message)
 
 
+RENEWAL = 0x56 << 24
+"""First sequence number of a batch the echo of which a monitor need not hear (`filters.all_but_renewals`)."""
+
+
 class Batch:
     """Requests that are carried out in one go, encoded together before they are needed.
 
@@ -134,13 +138,14 @@ class Batch:
     than an exception.
     """
 
-    def __init__(self, requests: Sequence[bytes]) -> None:
+    def __init__(self, requests: Sequence[bytes], first_sequence: int = 0) -> None:
         self.size = len(requests)
+        self.first_sequence = first_sequence
         data = bytearray()
         for index, request in enumerate(requests):
             start = len(data)
             data += request
-            struct.pack_into("=I", data, start + 8, index)
+            struct.pack_into("=I", data, start + 8, first_sequence + index)
             if index == self.size - 1:
                 (flags,) = struct.unpack_from("=H", data, start + 6)
                 struct.pack_into("=H", data, start + 6, flags | NLM_F_ACK)
@@ -166,9 +171,9 @@ def transact(route: socket.socket, batch: Batch) -> dict[int, OSError]:
     answered = -1
     while answered < batch.size - 1:
         for message in split(route.recv(_READ_SIZE)):
-            answered = message.sequence
+            answered = message.sequence - batch.first_sequence
             if (error := _error(message)) is not None:
-                failed[message.sequence] = error
+                failed[answered] = error
     return failed
 
 

@@ -9,12 +9,25 @@ from vrrpd.protocol.timing import Centiseconds
 
 
 class State(StrEnum):
-    """RFC 9568 section 6.3 (which says Active for MASTER), and FAULT: it should take part and cannot."""
+    """RFC 9568 section 6.3 (which says Active for MASTER), and what operators need beyond it."""
 
     INIT = "INIT"
     BACKUP = "BACKUP"
     MASTER = "MASTER"
     FAULT = "FAULT"
+    """It should take part and cannot."""
+    YIELDING = "YIELDING"
+    """It advertises no longer, and answers for the addresses until its successor has told the link."""
+    DRAINED = "DRAINED"
+    """It is a BACKUP that never takes over, because an operator said so."""
+
+    @property
+    def shown(self) -> "State":
+        """The one of the first four that people and scripts are told: who holds addresses is their MASTER."""
+        return _SHOWN.get(self, self)
+
+
+_SHOWN = {State.YIELDING: State.MASTER, State.DRAINED: State.BACKUP}
 
 
 class Anomaly(StrEnum):

@@ -5,6 +5,7 @@ from enum import StrEnum
 
 from vrrpd.protocol.advert import Advert, IPAddress
 from vrrpd.protocol.parameters import Parameters
+from vrrpd.protocol.timing import Centiseconds
 
 
 class Timer(StrEnum):
@@ -18,6 +19,10 @@ class Timer(StrEnum):
     """BACKUP: a master of lower priority has been tolerated long enough."""
     RECOVERY = "recovery"
     """FAULT: the cause has been gone, or left to itself, long enough to try again."""
+    RELEASE = "release"
+    """YIELDING: a successor has had the time to tell the link, or there is none."""
+    REANNOUNCE = "reannounce"
+    """MASTER: the predecessor, which answered until its release, does so no longer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +32,33 @@ class Startup:
 
 @dataclass(frozen=True, slots=True)
 class Resume:
-    """Take part, and go on as MASTER: the process that was it has died, and no peer has missed an advert for it."""
+    """Take part, and go on as MASTER: the process that was it has died, and its addresses are still here."""
+
+    silence: Centiseconds
+    """How long it has not advertised."""
 
 
 @dataclass(frozen=True, slots=True)
 class Shutdown:
-    """Take part no longer."""
+    """Take part no longer. Said again, it means: now, whatever it costs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Drain:
+    """Let others be master until `Undrain`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Undrain:
+    """Compete again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Overslept:
+    """This MASTER could not run, and did not advertise meanwhile. It is told before anything else that waited."""
+
+    silence: Centiseconds
+    """How long it has not advertised."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +115,9 @@ Event = (
     Startup
     | Resume
     | Shutdown
+    | Drain
+    | Undrain
+    | Overslept
     | AdvertReceived
     | TimerExpired
     | PriorityChanged

@@ -24,6 +24,8 @@ class Parameters:
     """How long a master of lower priority is tolerated before it is preempted."""
     recovery_delay: Centiseconds = Centiseconds(0)
     """How long a link must have been up again before the router takes part (debounce)."""
+    hitless: bool = True
+    """Whether a master keeps answering until its successor does. False: the letter of the RFC."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.priority <= PRIORITY_OWNER:

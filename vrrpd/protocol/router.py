@@ -7,10 +7,15 @@ the order in which they are to be carried out. The advert always comes first.
      INIT ─────────────────────────────────► MASTER        - a BACKUP takes over when it has heard nothing for
       ▲ │                                     ▲ │            active_down_interval, or skew_time after a resignation
       │ │ Startup, link up    Active_Down     │ │          - a MASTER yields to a higher priority, and to an equal
-      │ └───────────────────► BACKUP ─────────┘ │            one from a higher address; it answers a lower one
-      │       Shutdown          ▲ ▲  better     │          - with preempt off, a BACKUP tolerates any live master
-      ├─────────────────────────┘ └─────────────┤          - without a link there is nothing to compete for: FAULT
-      │                                         │
+      │ └───────────────────► BACKUP ─────────┤ │            one from a higher address; it answers a lower one
+      │       Shutdown         ▲ ▲            │ │          - with preempt off, a BACKUP tolerates any live master
+      ├────────────────────────┘ │   nobody   │ │          - without a link there is nothing to compete for: FAULT
+      │                  Release │  was heard │ │ better   - a MASTER that goes first says so, and answers until its
+      │                          │            │ ▼            successor has announced the addresses: YIELDING. (With
+      ├────────────────────────── YIELDING ◄──┴─            `hitless` off it goes at once, as the RFC has it.)
+      │     Release (Shutdown)      │                      - a MASTER that has been silent for active_down_interval
+      │                             └─► DRAINED              cannot know whether it still is one: YIELDING as well,
+      │                Release (Drain)                       until another is heard, or nobody for as long again
       └───── FAULT ◄── link down, addresses refused (from any state); Recovery ──► as from INIT
 """
 
@@ -34,8 +39,10 @@ from vrrpd.protocol.effects import (
 from vrrpd.protocol.events import (
     AddressesFailed,
     AdvertReceived,
+    Drain,
     Event,
     LinkChanged,
+    Overslept,
     ParametersChanged,
     PriorityChanged,
     Resume,
@@ -43,6 +50,7 @@ from vrrpd.protocol.events import (
     Startup,
     Timer,
     TimerExpired,
+    Undrain,
 )
 from vrrpd.protocol.parameters import Parameters
 from vrrpd.protocol.timing import (
@@ -50,6 +58,7 @@ from vrrpd.protocol.timing import (
     PRIORITY_RESIGN,
     Centiseconds,
     active_down_interval,
+    seconds,
     skew_time,
 )
 
@@ -57,6 +66,17 @@ ADDRESSES_RETRY_DELAY = Centiseconds(500)
 ADDRESSES_RETRY_DELAY_MAX = Centiseconds(60000)
 """How long a router whose addresses were refused stays in FAULT before it competes again; doubled each time, since each
 try takes the addresses away from a master that holds them."""
+RELEASE_DELAY = Centiseconds(5)
+"""How long a master that has heard a better one goes on to answer: the other needs it to add and announce its addresses
+(keepalived 2.2 was seen to need 0.3 ms for one address, 10 for 200)."""
+HANDOVER_DELAY = Centiseconds(10)
+"""The same for one that resigned; 255 routers of a keepalived that took over at once needed 86 ms."""
+HANDOVER_MARGIN = Centiseconds(50)
+"""How much later than the longest skew_time a successor may be before there is none."""
+REANNOUNCE_DELAY = Centiseconds(20)
+"""When a successor announces once more: a neighbour that asked meanwhile may have been answered by the predecessor."""
+
+RESIGNED = "the master resigned"
 
 Effects = tuple[Effect, ...]
 
@@ -82,6 +102,12 @@ class VirtualRouter:
         self._preempt_delay_over = False
         self._addresses_retry_delay = ADDRESSES_RETRY_DELAY
         self._silence = ""
+        self._next_state = State.BACKUP
+        """While YIELDING: where to afterwards."""
+        self._successor_heard = False
+        self._predecessor: IPAddress | None = None
+        """As BACKUP: the worse master that is about to be preempted; it will let itself be heard once more."""
+        self._reannounce_running = False
         self._usual: Effects = ()
         """As BACKUP: what another advert demands if it is the same object, with nothing else in between."""
 
@@ -106,16 +132,22 @@ class VirtualRouter:
             return self._in_backup(event)
         if self.state is State.MASTER:
             return self._in_master(event)
+        if self.state is State.YIELDING:
+            return self._in_yielding(event)
         if self.state is State.FAULT:
             return self._in_fault(event)
+        if self.state is State.DRAINED:
+            return self._in_drained(event)
         return self._in_init(event)
 
     def _in_init(self, event: Event) -> Effects:
         """Section 6.4.1."""
-        if isinstance(event, Startup | Resume):
-            if not self._link.up:
-                return self._fail(self._link.reason)
-            return self._compete("startup") if isinstance(event, Startup) else self._become_master("resumed")
+        if isinstance(event, Startup):
+            return self._compete("startup")
+        if isinstance(event, Resume):
+            return self._resume(event.silence)
+        if isinstance(event, Drain):
+            return (self._enter(State.DRAINED, "drained"),)
         self._note(event)
         return ()
 
@@ -127,7 +159,9 @@ class VirtualRouter:
         if isinstance(event, AdvertReceived):
             return self._heard_in_backup(event)
         if isinstance(event, Shutdown):
-            return (CancelTimer(Timer.ACTIVE_DOWN), *self._forget_preempt_delay(), self._enter(State.INIT, "shutdown"))
+            return (*self._stop_listening(), self._enter(State.INIT, "shutdown"))
+        if isinstance(event, Drain):
+            return (*self._stop_listening(), self._enter(State.DRAINED, "drained"))
         if isinstance(event, TimerExpired):
             if event.timer is Timer.ACTIVE_DOWN:
                 return self._become_master(self._silence)
@@ -136,7 +170,7 @@ class VirtualRouter:
             return ()
         if isinstance(event, LinkChanged) and not event.up:
             self._link = event
-            return (CancelTimer(Timer.ACTIVE_DOWN), *self._forget_preempt_delay(), *self._fail(event.reason))
+            return (*self._stop_listening(), *self._fail(event.reason))
         if isinstance(event, ParametersChanged) and self.master is None:
             self.active_adver_interval = event.parameters.advertisement_interval
         self._note(event)
@@ -145,12 +179,13 @@ class VirtualRouter:
     def _heard_in_backup(self, event: AdvertReceived) -> Effects:
         advert = event.advert
         if not advert.priority:
-            self._silence = "the master resigned"
+            self._silence = RESIGNED
             return (SetTimer(Timer.ACTIVE_DOWN, self.skew_time), *self._anomalies(event))
         effects: Effects = ()
         if advert.priority >= self.priority or not self.parameters.preempt:
             effects = self._forget_preempt_delay()
         elif not self.parameters.preempt_delay or self._preempt_delay_over:
+            self._predecessor, self._silence = event.source, "the master has a lower priority"
             return self._anomalies(event)
         elif not self._preempt_delay_running:
             self._preempt_delay_running = True
@@ -163,16 +198,23 @@ class VirtualRouter:
     def _in_master(self, event: Event) -> Effects:
         """Section 6.4.3, in its order."""
         if isinstance(event, Shutdown):
-            return (*self._resign(), self._enter(State.INIT, "shutdown"))
+            return self._hand_over(State.INIT, "shutdown")
         if isinstance(event, TimerExpired):
-            self._addresses_retry_delay = ADDRESSES_RETRY_DELAY
-            return self._advertise() if event.timer is Timer.ADVER else ()
+            if event.timer is Timer.ADVER:
+                self._addresses_retry_delay = ADDRESSES_RETRY_DELAY
+                return self._advertise()
+            self._reannounce_running = False
+            return (Reannounce(),) if event.timer is Timer.REANNOUNCE else ()
         if isinstance(event, AdvertReceived):
             return self._heard_in_master(event)
+        if isinstance(event, Overslept):
+            return self._oversleep(event.silence)
+        if isinstance(event, Drain):
+            return self._hand_over(State.DRAINED, "drained")
         if isinstance(event, LinkChanged) and not event.up:
             self._link = event
             return (
-                CancelTimer(Timer.ADVER),
+                *self._stop_advertising(),
                 RemoveAddresses(self.parameters.addresses),
                 *self._fail(event.reason),
             )
@@ -190,24 +232,68 @@ class VirtualRouter:
         if not advert.priority:
             return (*self._advertise(), *self._anomalies(event))
         if self._loses_to(event):
-            self._follow(event)
-            return (
-                CancelTimer(Timer.ADVER),
-                SetTimer(Timer.ACTIVE_DOWN, self.active_down_interval),
-                RemoveAddresses(self.parameters.addresses),
-                self._enter(State.BACKUP, f"{event.source} has priority {advert.priority}"),
-                *self._anomalies(event),
-            )
+            return self._yield_to(event)
+        if event.source == self._predecessor:
+            self._predecessor = None
+            return (SendAdvert(self.priority), Reannounce(), *self._anomalies(event))
         conflict = ReportAnomaly(Anomaly.CONFLICTING_MASTER, event.source, advert)
         if event.source == self.address:
             # Two routers with one address both win the tie; answering at once, they would answer each other forever.
             return (conflict, ReportAnomaly(Anomaly.DUPLICATE_SOURCE, event.source, advert), *self._anomalies(event))
         return (SendAdvert(self.priority), Reannounce(), conflict, *self._anomalies(event))
 
+    def _in_yielding(self, event: Event) -> Effects:
+        """Not in the RFC: a MASTER no longer, as BACKUP to all that is heard, but the addresses are still here."""
+        if isinstance(event, AdvertReceived):
+            return self._heard_in_yielding(event)
+        if isinstance(event, TimerExpired):
+            if event.timer is Timer.RELEASE:
+                return self._release()
+            return self._in_backup(event)
+        if isinstance(event, Shutdown | Drain):
+            target = State.INIT if isinstance(event, Shutdown) else State.DRAINED
+            return self._release() if self._next_state is target is State.INIT else self._yield_for_good(target)
+        if isinstance(event, Startup | Undrain):
+            return () if self._next_state is State.BACKUP else self._yield_for_now()
+        if isinstance(event, LinkChanged) and not event.up:
+            self._link = event
+            if self._next_state is not State.BACKUP:
+                return self._release()
+            effects = (CancelTimer(Timer.RELEASE),) if self._successor_heard else ()
+            gone = RemoveAddresses(self.parameters.addresses)
+            return (*effects, *self._stop_listening(), gone, *self._fail(event.reason))
+        before = self.parameters.addresses
+        self._note(event)
+        gone_addresses = tuple(address for address in before if address not in self.parameters.addresses)
+        return (RemoveAddresses(gone_addresses),) if gone_addresses else ()
+
+    def _heard_in_yielding(self, event: AdvertReceived) -> Effects:
+        effects = self._heard_in_backup(event) if self._next_state is State.BACKUP else ()
+        if self._successor_heard or not event.advert.priority:
+            return effects
+        self._successor_heard = True
+        self.master = event
+        delay = RELEASE_DELAY if self._next_state is State.BACKUP else HANDOVER_DELAY
+        return (*effects, SetTimer(Timer.RELEASE, delay))
+
+    def _in_drained(self, event: Event) -> Effects:
+        """Not in the RFC: a BACKUP whose down timer does not run."""
+        if isinstance(event, Shutdown):
+            return (self._enter(State.INIT, "shutdown"),)
+        if isinstance(event, Undrain):
+            return self._compete("undrained")
+        if isinstance(event, AdvertReceived):
+            if event.advert.priority:
+                self._follow(event)
+            return self._anomalies(event)
+        self._note(event)
+        return ()
+
     def _in_fault(self, event: Event) -> Effects:
         """Not in the RFC: the router would take part if it could."""
-        if isinstance(event, Shutdown):
-            return (CancelTimer(Timer.RECOVERY), self._enter(State.INIT, "shutdown"))
+        if isinstance(event, Shutdown | Drain):
+            target, reason = (State.INIT, "shutdown") if isinstance(event, Shutdown) else (State.DRAINED, "drained")
+            return (CancelTimer(Timer.RECOVERY), self._enter(target, reason))
         if isinstance(event, TimerExpired):
             return self._compete("recovered") if event.timer is Timer.RECOVERY and self._link.up else ()
         if isinstance(event, LinkChanged):
@@ -219,22 +305,34 @@ class VirtualRouter:
         return ()
 
     def _compete(self, reason: str) -> Effects:
-        """Leave INIT or FAULT (section 6.4.1, from its second line on)."""
-        self.master = None
+        """Leave INIT, FAULT or DRAINED (section 6.4.1, from its second line on)."""
+        if not self._link.up:
+            return self._fail(self._link.reason)
+        self.master = self._predecessor = None
         self._silence = "no master was heard"
         self.active_adver_interval = self.parameters.advertisement_interval
         if self.priority == PRIORITY_OWNER:
             return self._become_master(f"{reason}: owner of the addresses")
         return (SetTimer(Timer.ACTIVE_DOWN, self.active_down_interval), self._enter(State.BACKUP, reason))
 
+    def _resume(self, silence: Centiseconds) -> Effects:
+        if not self._link.up:
+            return self._fail(self._link.reason)
+        return self._oversleep(silence) or self._become_master("resumed")
+
     def _become_master(self, reason: str) -> Effects:
         self.master = None
         advert, adver_timer = self._advertise()
+        release = (CancelTimer(Timer.RELEASE),) if self.state is State.YIELDING and self._successor_heard else ()
+        resigned = reason == RESIGNED and self.parameters.hitless
+        self._reannounce_running = resigned
         return (
             advert,
             AddAddresses(self.parameters.addresses),
             Announce(self.parameters.addresses),
             adver_timer,
+            *((SetTimer(Timer.REANNOUNCE, REANNOUNCE_DELAY),) if resigned else ()),
+            *release,
             *self._forget_preempt_delay(),
             self._enter(State.MASTER, reason),
         )
@@ -245,9 +343,91 @@ class VirtualRouter:
     def _resign(self) -> Effects:
         return (
             SendAdvert(PRIORITY_RESIGN),
-            CancelTimer(Timer.ADVER),
+            *self._stop_advertising(),
             RemoveAddresses(self.parameters.addresses),
         )
+
+    def _stop_advertising(self) -> Effects:
+        was_running, self._reannounce_running = self._reannounce_running, False
+        reannounce = (CancelTimer(Timer.REANNOUNCE),) if was_running else ()
+        return (CancelTimer(Timer.ADVER), *reannounce)
+
+    def _stop_listening(self) -> Effects:
+        return (CancelTimer(Timer.ACTIVE_DOWN), *self._forget_preempt_delay())
+
+    def _hand_over(self, target: State, reason: str) -> Effects:
+        """A MASTER that is to go: it resigns, and answers until a successor was heard and had its time."""
+        if not self.parameters.hitless:
+            return (*self._resign(), self._enter(target, reason))
+        return (
+            SendAdvert(PRIORITY_RESIGN),
+            *self._stop_advertising(),
+            SetTimer(Timer.RELEASE, self._handover_bound),
+            self._yield(target, f"{reason}: handing over"),
+        )
+
+    def _yield_to(self, event: AdvertReceived) -> Effects:
+        """A MASTER that has heard a better one."""
+        stop = self._stop_advertising()
+        self._follow(event)
+        down = SetTimer(Timer.ACTIVE_DOWN, self.active_down_interval)
+        reason = f"{event.source} has priority {event.advert.priority}"
+        if not self.parameters.hitless:
+            gone = RemoveAddresses(self.parameters.addresses)
+            return (*stop, down, gone, self._enter(State.BACKUP, reason), *self._anomalies(event))
+        transition, self._successor_heard = self._yield(State.BACKUP, reason), True
+        return (*stop, down, SetTimer(Timer.RELEASE, RELEASE_DELAY), transition, *self._anomalies(event))
+
+    def _oversleep(self, silence: Centiseconds) -> Effects:
+        """A MASTER that others may have given up; nothing, if they cannot have."""
+        self.active_adver_interval = self.parameters.advertisement_interval
+        if silence <= self.active_down_interval:
+            return ()
+        stop = self._stop_advertising() if self.state is State.MASTER else ()
+        self.master, self._silence = None, "nobody else was heard"
+        down = SetTimer(Timer.ACTIVE_DOWN, self.active_down_interval)
+        reason = f"it was silent for {seconds(silence):.3f} s, and others may have taken over"
+        if not self.parameters.hitless:
+            return (*stop, down, RemoveAddresses(self.parameters.addresses), self._enter(State.BACKUP, reason))
+        return (*stop, down, self._yield(State.BACKUP, reason))
+
+    def _yield(self, target: State, reason: str) -> ReportTransition:
+        self._next_state, self._successor_heard = target, False
+        return self._enter(State.YIELDING, reason)
+
+    def _yield_for_good(self, target: State) -> Effects:
+        """It is yielding already, and is not to compete afterwards."""
+        was_competing, self._next_state = self._next_state is State.BACKUP, target
+        if not was_competing:
+            return ()
+        if self._successor_heard:
+            return self._stop_listening()
+        resign = SendAdvert(PRIORITY_RESIGN)
+        return (resign, *self._stop_listening(), SetTimer(Timer.RELEASE, self._handover_bound))
+
+    def _yield_for_now(self) -> Effects:
+        """It is yielding already, and is to compete afterwards, unlike what was said before."""
+        self._next_state = State.BACKUP
+        if self.master:
+            self._follow(self.master)
+        release = () if self._successor_heard else (CancelTimer(Timer.RELEASE),)
+        return (*release, SetTimer(Timer.ACTIVE_DOWN, self.active_down_interval))
+
+    def _release(self) -> Effects:
+        """Its successor has had its time, or there is none, or there is no more time: the addresses go."""
+        gone, target = RemoveAddresses(self.parameters.addresses), self._next_state
+        if target is not State.BACKUP:
+            reason = f"{self.master.source} took over" if self.master else "nobody took over"
+            return (CancelTimer(Timer.RELEASE), gone, self._enter(target, reason))
+        # Let itself be heard once more: the better one then announces again, and nobody looks for the addresses here.
+        last_word = (SendAdvert(self.priority),) if self.master and self._loses_to(self.master) else ()
+        return (gone, *last_word, self._enter(State.BACKUP, "the addresses are released"))
+
+    @property
+    def _handover_bound(self) -> Centiseconds:
+        """How long to wait for a successor: the longest skew_time, and a margin."""
+        longest = skew_time(1, self.parameters.advertisement_interval)
+        return Centiseconds(longest + HANDOVER_MARGIN)
 
     def _fail(self, reason: str) -> Effects:
         return (self._enter(State.FAULT, reason),)

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
+from math import inf
 
 from vrrpd.config.model import VrrpInstance
 from vrrpd.protocol.advert import Advert, AdvertError, ChecksumForm, IPAddress, encode
@@ -25,17 +26,20 @@ from vrrpd.protocol.effects import (
 from vrrpd.protocol.events import (
     AddressesFailed,
     AdvertReceived,
+    Drain,
     Event,
     LinkChanged,
+    Overslept,
     ParametersChanged,
     Resume,
     Shutdown,
     Startup,
     Timer,
     TimerExpired,
+    Undrain,
 )
 from vrrpd.protocol.router import VirtualRouter
-from vrrpd.protocol.timing import seconds
+from vrrpd.protocol.timing import active_down_interval, centiseconds, seconds
 from vrrpd.speaker.announcer import Announcer
 from vrrpd.speaker.counters import Counters
 from vrrpd.speaker.host import Host
@@ -45,9 +49,6 @@ from vrrpd.speaker.vips import Vip, VirtualAddresses
 
 log = logging.getLogger(__name__)
 
-RESUME_INTERVALS = 4
-"""Intervals without an advert after which every peer has taken over: three and a skew of at most one (RFC 9568 section
-6.1). Should one have been faster, the first advert of either decides between the two."""
 RESTORE_DELAY_FIRST = 0.01
 RESTORE_DELAY_MAX = 30.0
 RESTORE_FORGIVEN_AFTER = 60.0
@@ -55,9 +56,21 @@ RESTORE_FORGIVEN_AFTER = 60.0
 
 
 class RouterDriver:
-    """One virtual router on real sockets and a real clock."""
+    """One virtual router on real sockets and a real clock.
 
-    def __init__(self, instance: VrrpInstance, port: Port, host: Host) -> None:
+    Args:
+        instance: its configuration.
+        port: where it sends and hears.
+        host: what it shares with others.
+        left: told when it takes part no longer, and its addresses are gone.
+    """
+
+    def __init__(
+        self, instance: VrrpInstance, port: Port, host: Host, left: "Callable[[RouterDriver], None]" = lambda _: None
+    ) -> None:
+        self.leaving = False
+        """It is to take part no longer, and waits for a successor."""
+        self._left = left
         self.instance = instance
         self.router = VirtualRouter(instance.parameters())
         self.counters = Counters()
@@ -67,6 +80,7 @@ class RouterDriver:
         self._port = port
         self._kernel = host.kernel
         self._ledger = host.ledger.entry(instance.key)
+        self._lease = host.lease
         self._rate_limit = host.rate_limit
         self._announcer = Announcer(host, self.counters, self.vips)
         self._announcer.reconfigure(instance.garp, active=False)
@@ -87,6 +101,8 @@ class RouterDriver:
         self._last_deletion = 0.0
         self._now = 0.0
         """When the event that is being handled happened."""
+        self._too_late_at = inf
+        """As MASTER: when others may have given it up, unless it advertises before."""
         self._next_event: Event | None = None
         self._told_usable: LinkChanged | None = None
         self._handlers: dict[type, Callable[..., None]] = {
@@ -106,21 +122,45 @@ class RouterDriver:
         """The router's state."""
         return self.router.state
 
-    def can_resume(self, now: float) -> bool:
-        """Whether an earlier speaker was MASTER so recently that its peers may still take it for alive."""
-        advertised = self._ledger.advertised
-        return advertised is not None and now - advertised < RESUME_INTERVALS * self.instance.advert_int
+    @property
+    def was_master(self) -> bool:
+        """Whether an earlier speaker was MASTER when it died."""
+        return self._ledger.advertised is not None
 
-    def startup(self, *, resume: bool) -> None:
-        """Take part; as MASTER, if an earlier speaker was it until a moment ago."""
+    def startup(self, *, drained: bool = False) -> None:
+        """Take part, unless the host is drained; go on as MASTER where an earlier speaker was it."""
+        advertised = self._ledger.advertised
         self._ledger.clear()
+        self.leaving = False
         self._handle(self._usable())
-        self._handle(Resume() if resume else Startup())  # a late advert comes first: encoding 200 addresses takes 30 ms
-        self._prepare()
+        if drained:
+            self._handle(Drain())
+        elif advertised is None or self.state is not State.INIT:
+            self._handle(Startup())
+        else:
+            self.vips.adopt()
+            self._handle(Resume(centiseconds(time.monotonic() - advertised)))
+        self._prepare()  # afterwards: the advert is due, and encoding 200 addresses takes 30 ms
 
     def shutdown(self) -> None:
-        """Take part no longer; when this returns, the addresses are gone."""
+        """Take part no longer; a MASTER is in INIT when a successor was found, or none. Said twice, it is at once."""
+        self.leaving = True
         self._handle(Shutdown())
+
+    def drain(self) -> None:
+        """Hand the addresses over and stay BACKUP."""
+        self._handle(Drain())
+
+    def undrain(self) -> None:
+        """Compete again."""
+        self._handle(Undrain())
+
+    def woke_late(self, now: float) -> None:
+        """The process could not run for a while: see to it that nothing is said that is not true any more."""
+        if now > self._too_late_at:
+            self._too_late_at = inf
+            silence = now - (self._ledger.advertised or now)
+            self._handle(Overslept(centiseconds(silence)))
 
     def hear(self, event: AdvertReceived, form: ChecksumForm, heard_at: float) -> None:
         """A valid advert of this router's VRID arrived; timers run from then, not from when it was understood."""
@@ -212,6 +252,8 @@ class RouterDriver:
         self._handle_at(time.monotonic(), event)
 
     def _handle_at(self, now: float, event: Event) -> None:
+        if now > self._too_late_at:
+            self.woke_late(now)
         self._now = now
         handlers = self._handlers
         for effect in self.router.handle(event):
@@ -234,12 +276,20 @@ class RouterDriver:
         try:
             self._port.send(self._messages.get(effect.priority) or self._encode(effect.priority))
             self.counters.adverts_sent += 1
-            if effect.priority:
-                self._ledger.advertise(time.monotonic())
+            if self.router.state is State.MASTER:
+                now = time.monotonic()
+                self._ledger.advertise(now)
+                self._too_late_at = now + self._patience
         except OSError as error:
             self.counters.adverts_failed += 1
             if self._rate_limit.allows((self.instance.name, "send", error.errno), time.monotonic()):
                 log.warning("(%s) cannot send an advert: %s", self.instance.name, error.strerror)
+
+    @property
+    def _patience(self) -> float:
+        """Seconds of silence after which a peer of lower priority may have taken over."""
+        router = self.router
+        return seconds(active_down_interval(router.priority, router.parameters.advertisement_interval))
 
     def _encode(self, priority: int) -> bytes:
         parameters, source = self.router.parameters, self.router.address
@@ -255,6 +305,7 @@ class RouterDriver:
             log.error("(%s) cannot add %s", self.instance.name, vip.error)
         if refused:
             self._restore_later(time.monotonic())
+        self._lease.start()
         if refused and not any(vip.present for vip in self.vips):
             self._next_event = AddressesFailed(f"no address could be added: {refused[0].error}")
 
@@ -263,16 +314,24 @@ class RouterDriver:
             log.error("(%s) cannot remove %s", self.instance.name, vip.error)
 
     def _report_transition(self, effect: ReportTransition) -> None:
-        self.counters.transitions[effect.after] += 1
-        self.last_transition, self.last_reason = datetime.now(UTC), effect.reason
+        before, after = effect.before.shown, effect.after.shown
+        self.last_reason = effect.reason
         if effect.after is not State.MASTER:
+            self._too_late_at = inf
             self._ledger.clear()
             self._announcer.stop()
             self._restore.cancel()
         if effect.after is State.BACKUP:
             self._encode(self.router.priority)  # now, so that a takeover need not
-        level = logging.ERROR if effect.after is State.FAULT else logging.INFO
-        log.log(level, "(%s) Entering %s STATE: %s", self.instance.name, effect.after, effect.reason)
+        if before is after:
+            log.info("(%s) %s: %s", self.instance.name, effect.after, effect.reason)
+        else:
+            self.counters.transitions[after] += 1
+            self.last_transition = datetime.now(UTC)
+            level = logging.ERROR if after is State.FAULT else logging.INFO
+            log.log(level, "(%s) Entering %s STATE: %s", self.instance.name, after, effect.reason)
+        if effect.after is State.INIT:
+            self._left(self)
 
     def _report_anomaly(self, effect: ReportAnomaly) -> None:
         self.counters.anomalies[effect.anomaly] += 1

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from vrrpd.ledger import Ledger
 from vrrpd.speaker.kernel import Kernel
+from vrrpd.speaker.lease import Lease
 from vrrpd.speaker.pacer import Pacer
 from vrrpd.speaker.rate_limit import RateLimit
 from vrrpd.speaker.timers import Timers
@@ -11,10 +12,11 @@ from vrrpd.speaker.timers import Timers
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """The kernel's sockets, the clock, the pace of announcements, who was told what, and what outlives us."""
+    """The kernel's sockets, the clock, the pace of announcements, who was told what, what outlives us and what does not."""
 
     kernel: Kernel
     timers: Timers
     pacer: Pacer
     rate_limit: RateLimit
     ledger: Ledger
+    lease: Lease

@@ -4,10 +4,10 @@ import errno
 import socket
 from ipaddress import IPv4Interface
 
-from vrrpd.net.addresses import requests
+from vrrpd.net.addresses import LIFETIME_INFINITE, requests
 from vrrpd.net.frames import frame_socket
 from vrrpd.net.links import LinkMonitor
-from vrrpd.net.netlink import route_socket, transact
+from vrrpd.net.netlink import Batch, route_socket, transact
 
 
 class Kernel:
@@ -18,8 +18,10 @@ class Kernel:
     """
 
     def __init__(self) -> None:
-        self.monitor = LinkMonitor()
         self.requests = route_socket()
+        self.monitor = LinkMonitor(self.requests)
+        self.lifetime = LIFETIME_INFINITE
+        """Seconds that an address lasts unless it is renewed."""
         self._frames: dict[int, socket.socket] = {}
         if missing := self._missing_capabilities():
             self.close()
@@ -37,7 +39,7 @@ class Kernel:
         except PermissionError:
             missing.append("CAP_NET_RAW")
         no_interface = requests(IPv4Interface("192.0.2.1/32"), label=None, noprefixroute=False).remove
-        if transact(self.requests, [no_interface])[0].errno == errno.EPERM:  # ENODEV if we may
+        if transact(self.requests, Batch([no_interface]))[0].errno == errno.EPERM:  # ENODEV if we may
             missing.append("CAP_NET_ADMIN")
         return missing
 

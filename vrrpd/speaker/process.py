@@ -8,9 +8,10 @@ from typing import Any, cast
 
 import uvloop
 
-from vrrpd.channel import Answer, Apply, Inbox, LogLine, Message, Started, Stop, TellStatus, pack
+from vrrpd.channel import Answer, Apply, Inbox, LogLine, Message, SetDrained, Started, Stop, TellStatus, pack
 from vrrpd.config.model import Config
 from vrrpd.ledger import Ledger
+from vrrpd.speaker import realtime
 from vrrpd.speaker.memory import own_pages
 from vrrpd.speaker.speaker import Speaker
 
@@ -20,7 +21,7 @@ LOG_BACKLOG_MAX = 1 << 20
 """Bytes that may wait for a supervisor that does not read; log lines beyond that are dropped."""
 
 
-def run(config: Config, channel: socket.socket, ledger: Ledger, log_level: int) -> int:
+def run(config: Config, channel: socket.socket, ledger: Ledger, *, drained: bool) -> int:
     """Speak until told to stop, or until the supervisor is gone; returns the exit code.
 
     The signals that end or reload the daemon are the supervisor's; a terminal sends them to the whole group.
@@ -28,17 +29,16 @@ def run(config: Config, channel: socket.socket, ledger: Ledger, log_level: int) 
     for ignored in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
         signal.signal(ignored, signal.SIG_IGN)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_speak(config, channel, ledger, log_level))
+        return runner.run(_speak(config, channel, ledger, drained=drained))
 
 
-async def _speak(config: Config, channel: socket.socket, ledger: Ledger, log_level: int) -> int:
+async def _speak(config: Config, channel: socket.socket, ledger: Ledger, *, drained: bool) -> int:
     loop = asyncio.get_running_loop()
     ended: asyncio.Future[int] = loop.create_future()
     _, link = await loop.create_connection(lambda: SupervisorLink(ended), sock=channel)
     logging.getLogger().handlers[:] = [ChannelHandler(link)]
-    logging.getLogger().setLevel(log_level)
     try:
-        speaker = Speaker(loop, config, ledger)
+        speaker = Speaker(loop, config, ledger, drained=drained)
     except OSError as error:
         log.critical("cannot start: %s", error)
         return await _end(link, 1)
@@ -46,9 +46,11 @@ async def _speak(config: Config, channel: socket.socket, ledger: Ledger, log_lev
         speaker.start()
         link.speaker = speaker
         link.send(Started())
-        own_pages()  # now that the first adverts are out
+        # Now that the first adverts are out:
+        realtime.apply(config)
+        own_pages()
         code = await ended
-        speaker.shutdown()
+        await speaker.shutdown()
     finally:
         speaker.close()
     return await _end(link, code)
@@ -108,10 +110,15 @@ class SupervisorLink(asyncio.Protocol):
 
     def _take(self, message: Message) -> None:
         if isinstance(message, Stop):
+            if self._ended.done() and self.speaker:
+                self.speaker.shutdown_now()
             self._end(0)
         elif isinstance(message, TellStatus):
             status: dict[str, Any] = self.speaker.status() if self.speaker else {"routers": []}
             self.send(Answer(message.request, status | {"log_lines_dropped": self._dropped_lines}))
+        elif isinstance(message, SetDrained) and self.speaker:
+            (self.speaker.drain if message.drained else self.speaker.undrain)()
+            self.send(Answer(message.request))
         elif isinstance(message, Apply) and self.speaker:
             self.send(Answer(message.request, dict(self.speaker.apply(message.config))))
 

@@ -7,20 +7,27 @@ from typing import Any
 
 from vrrpd.config.model import Config, VrrpInstance
 from vrrpd.ledger import Ledger, RouterKey
+from vrrpd.net.addresses import leftover_removal
 from vrrpd.net.links import InterfaceAddress, Link
 from vrrpd.net.netlink import Batch, transact
 from vrrpd.protocol.advert import Family
+from vrrpd.speaker import realtime
 from vrrpd.speaker.driver import RouterDriver
 from vrrpd.speaker.host import Host
 from vrrpd.speaker.kernel import Kernel
+from vrrpd.speaker.lag import LagHistogram
+from vrrpd.speaker.lease import Lease
 from vrrpd.speaker.pacer import Pacer
 from vrrpd.speaker.port import Port
 from vrrpd.speaker.rate_limit import RateLimit
 from vrrpd.speaker.status import router_status, strangers_status
 from vrrpd.speaker.timers import Timers
-from vrrpd.speaker.vips import AddressKey, Vip, leftover_removal
+from vrrpd.speaker.vips import AddressKey, Vip
 
 log = logging.getLogger(__name__)
+
+LATE = 0.005
+"""Seconds of lateness at which it is worth looking for what may have happened meanwhile."""
 
 
 class Speaker:
@@ -30,12 +37,18 @@ class Speaker:
         OSError: the kernel refuses a socket that every router needs.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, config: Config, ledger: Ledger) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, config: Config, ledger: Ledger, *, drained: bool = False
+    ) -> None:
         self.kernel = Kernel()
+        self.lag = LagHistogram()
         self._loop = loop
-        timers = Timers(loop)
-        self._host = Host(self.kernel, timers, Pacer(timers), RateLimit(), ledger)
+        timers, rate_limit = Timers(loop, self._woke), RateLimit()
+        lease = Lease(self.kernel, timers, rate_limit, self._held)
+        self._host = Host(self.kernel, timers, Pacer(timers), rate_limit, ledger, lease)
         self._config = config
+        self._drained = drained
+        self._all_left: asyncio.Future[None] | None = None
         self._ports: dict[tuple[str, Family], Port] = {}
         self._routers: dict[RouterKey, RouterDriver] = {}
         self._vips: dict[AddressKey, tuple[RouterDriver, Vip]] = {}
@@ -49,30 +62,55 @@ class Speaker:
 
     def apply(self, config: Config) -> dict[str, list[str]]:
         """Make `config` the one in force; returns the names of the instances that were touched, by what was done."""
-        self._config = config
+        self._take_on_settings(config)
         wanted = {instance.key: instance for instance in config.instances}
-        removed = [self._routers.pop(key) for key in [*self._routers] if key not in wanted]
+        claimed = {vip for instance in config.instances for vip in instance.virtual_ipaddress}
+        known = [*self._routers.values()]
+        removed = [driver for driver in known if driver.instance.key not in wanted and not driver.leaving]
         for driver in removed:
             driver.shutdown()
-        changed = [driver for key, driver in self._routers.items() if driver.instance != wanted[key]]
+            if driver.leaving and not claimed.isdisjoint(driver.instance.virtual_ipaddress):
+                driver.shutdown()  # another router of this host is the successor
+        kept = [driver for driver in known if driver.instance.key in wanted]
+        changed = [driver for driver in kept if driver.instance != wanted[driver.instance.key]]
         for driver in changed:
             driver.reconfigure(wanted[driver.instance.key])
         added = [self._add_router(instance) for key, instance in wanted.items() if key not in self._routers]
         if removed or changed or added:
             self._listen()
-        now = time.monotonic()
-        for driver in sorted(added, key=lambda driver: not driver.can_resume(now)):
-            driver.startup(resume=driver.can_resume(now))
+        returned = [driver for driver in kept if driver.leaving]
+        # First those that were MASTER when a speaker died: their adverts are due.
+        for driver in sorted((*returned, *added), key=lambda driver: not driver.was_master):
+            driver.startup(drained=self._drained)
         self._index_vips()
         return {
-            "added": [driver.instance.name for driver in added],
+            "added": [driver.instance.name for driver in (*returned, *added)],
             "changed": [driver.instance.name for driver in changed],
             "removed": [driver.instance.name for driver in removed],
         }
 
-    def shutdown(self) -> None:
-        """Stop every router: resign, remove the addresses."""
-        for driver in self._routers.values():
+    def drain(self) -> None:
+        """Hand every address over, and stay BACKUP."""
+        self._drained = True
+        for driver in [*self._routers.values()]:
+            driver.drain()
+
+    def undrain(self) -> None:
+        """Compete again."""
+        self._drained = False
+        for driver in [*self._routers.values()]:
+            driver.undrain()
+
+    async def shutdown(self) -> None:
+        """Stop every router: resign, hand over, remove the addresses."""
+        self._all_left = self._loop.create_future()
+        self.shutdown_now()
+        if self._routers:
+            await self._all_left
+
+    def shutdown_now(self) -> None:
+        """Stop every router; those that are being stopped already wait for no successor any more."""
+        for driver in [*self._routers.values()]:
             driver.shutdown()
 
     def close(self) -> None:
@@ -88,6 +126,8 @@ class Speaker:
         return {
             "routers": [router_status(driver) for driver in self._routers.values()],
             "strangers": [strangers_status(port) for port in self._ports.values() if port.strangers.count],
+            "loop_lag_seconds": self.lag.as_dict(),
+            "lease_renewals_failed": self._host.lease.failures,
         }
 
     def _add_router(self, instance: VrrpInstance) -> RouterDriver:
@@ -95,9 +135,40 @@ class Speaker:
         port = self._ports.get(where)
         if port is None:
             port = self._ports[where] = Port(self._loop, self._host, *where)
-        driver = RouterDriver(instance, port, self._host)
+        driver = RouterDriver(instance, port, self._host, self._left)
         self._routers[instance.key] = driver
         return driver
+
+    def _left(self, driver: RouterDriver) -> None:
+        if not driver.leaving:
+            return
+        del self._routers[driver.instance.key]
+        self._listen()
+        self._index_vips()
+        if self._all_left and not self._routers and not self._all_left.done():
+            self._all_left.set_result(None)
+
+    def _take_on_settings(self, config: Config) -> None:
+        """What concerns the whole process."""
+        before, self._config = self._config, config
+        self._host.lease.reconfigure(config.vip_lease)
+        if before.vip_lease != config.vip_lease:
+            for driver in self._routers.values():
+                driver.look_at_interfaces()
+            self._host.lease.renew()
+        if (before.realtime_priority, before.memory_lock) != (config.realtime_priority, config.memory_lock):
+            realtime.apply(config)
+
+    def _held(self) -> list[Vip]:
+        return [vip for driver in self._routers.values() for vip in driver.vips.held]
+
+    def _woke(self, lateness: float) -> None:
+        self.lag.observe(lateness)
+        if lateness > LATE:
+            now = time.monotonic()
+            for driver in [*self._routers.values()]:
+                driver.woke_late(now)
+            self._monitor_readable()  # what the kernel removed meanwhile must not be renewed
 
     def _listen(self) -> None:
         """Tell each port which routers it serves; close those that serve none."""
@@ -121,7 +192,7 @@ class Speaker:
         """Addresses that bear our mark but that this process does not hold are an earlier life's."""
         held = {key for key, (_, vip) in self._vips.items() if vip.held}
         left = [entry for key, entry in self.kernel.monitor.addresses.items() if entry.ours and key not in held]
-        transact(self.kernel.requests, Batch([leftover_removal(entry) for entry in left]))
+        transact(self.kernel.requests, Batch([leftover_removal(*entry.key) for entry in left]))
         for entry in left:
             log.info("removed %s/%d, which an earlier vrrpd had left", entry.address, entry.prefix_length)
         if left:
@@ -149,7 +220,7 @@ class Speaker:
         if interfaces_changed:
             for port in [*self._ports.values()]:
                 port.look_at_interface()
-            for driver in self._routers.values():
+            for driver in [*self._routers.values()]:
                 driver.look_at_interfaces()
             self._index_vips()
         for change in changes:  # afterwards: what went with its interface was not deleted by anybody

@@ -2,8 +2,10 @@
 
 from typing import Any
 
+from vrrpd.config.model import VrrpInstance
 from vrrpd.protocol.effects import State
 from vrrpd.protocol.timing import seconds
+from vrrpd.speaker.counters import Counters
 from vrrpd.speaker.driver import RouterDriver
 from vrrpd.speaker.port import Port
 
@@ -14,14 +16,16 @@ def router_status(driver: RouterDriver) -> dict[str, Any]:
     master_address, master_priority = None, None
     if router.state is State.MASTER:
         master_address, master_priority = router.address, router.priority
-    elif router.state is State.BACKUP and router.master is not None:
+    elif router.master is not None:
         master_address, master_priority = router.master.source, router.master.advert.priority
     return {
         "name": instance.name,
         "interface": instance.interface,
         "family": f"ipv{instance.family.value}",
         "virtual_router_id": instance.virtual_router_id,
-        "state": str(router.state),
+        "state": str(router.state.shown),
+        "yielding": router.state is State.YIELDING,
+        "drained": router.state is State.DRAINED,
         "reason": driver.last_reason,
         "priority": instance.priority,
         "effective_priority": router.priority,
@@ -37,6 +41,26 @@ def router_status(driver: RouterDriver) -> dict[str, Any]:
             for vip in driver.vips
         ],
         "counters": driver.counters.as_dict(),
+    }
+
+
+def fault_status(instance: VrrpInstance, reason: str) -> dict[str, Any]:
+    """The same for a router that no speaker drives."""
+    return {
+        "name": instance.name,
+        "interface": instance.interface,
+        "family": f"ipv{instance.family.value}",
+        "virtual_router_id": instance.virtual_router_id,
+        "state": str(State.FAULT),
+        "reason": reason,
+        "priority": instance.priority,
+        "effective_priority": instance.priority,
+        "advert_int": instance.advert_int,
+        "master_address": None,
+        "master_priority": None,
+        "last_transition": None,
+        "vips": [{"address": str(vip), "dev": vip.dev, "present": False} for vip in instance.virtual_ipaddress],
+        "counters": Counters().as_dict(),
     }
 
 

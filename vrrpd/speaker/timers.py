@@ -151,12 +151,17 @@ class Beat:
 class Timers:
     """All deadlines of a process.
 
+    Args:
+        loop: the running one.
+        woke: told of each wake-up, before any deadline runs out: by how many seconds it was late.
+
     Raises:
         OSError: the kernel has no timerfd for us.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, woke: Callable[[float], None] = lambda _: None) -> None:
         self._loop = loop
+        self._woke = woke
         self._heap: list[tuple[float, int, Deadline]] = []
         self._count = 0
         self._metronomes: dict[float, Metronome] = {}
@@ -205,6 +210,8 @@ class Timers:
             os.read(self._fd, 8)
         except BlockingIOError:
             return
+        if self._armed is not None:
+            self._woke(time.monotonic() - self._armed)
         self._armed = 0.0  # nothing is earlier, so that callbacks do not arm it over and over
         try:
             self._run_what_is_due()

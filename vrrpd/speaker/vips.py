@@ -3,11 +3,10 @@
 import errno
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from ipaddress import ip_interface
 
 from vrrpd.config.model import VirtualAddress
 from vrrpd.net.addresses import AddressRequests, requests
-from vrrpd.net.links import InterfaceAddress, LinkMonitor
+from vrrpd.net.links import LinkMonitor
 from vrrpd.net.netlink import NOTHING, Batch, transact
 from vrrpd.protocol.advert import IPAddress
 from vrrpd.speaker.kernel import Kernel
@@ -32,6 +31,8 @@ class Vip:
     error: str = ""
     """Why the kernel refused it, the last time."""
     noprefixroute: bool = True
+    lifetime: int = 0
+    """Seconds, as `prepared` has it."""
     prepared: AddressRequests | None = None
 
     @property
@@ -120,6 +121,17 @@ class VirtualAddresses:
                 refused.append(vip)
         return refused
 
+    def adopt(self) -> None:
+        """Take over what an earlier life of the daemon has left here, as far as it is configured."""
+        for key, vip in self.by_key():
+            entry = self._kernel.monitor.addresses.get(key)
+            vip.held = vip.held or (entry is not None and entry.ours)
+
+    @property
+    def held(self) -> list[Vip]:
+        """Those that we put there, and that go with us."""
+        return [vip for vip in self._vips.values() if vip.held]
+
     def rehearse(self) -> None:
         """Talk to the kernel as `add` does, of nothing."""
         transact(self._kernel.requests, NOTHING)
@@ -156,10 +168,12 @@ class VirtualAddresses:
         if link.index != vip.index:
             vip.held = vip.hosts_own = False  # whatever became of it there
         noprefixroute = _noprefixroute(vip.config, link.index, monitor)
-        if vip.prepared is None or (link.index, noprefixroute) != (vip.index, vip.noprefixroute):
-            encoded = requests(vip.config.interface_address, label=vip.config.label, noprefixroute=noprefixroute)
-            vip.prepared = encoded.on(link.index)
-        vip.index, vip.mac, vip.noprefixroute = link.index, link.mac, noprefixroute
+        lifetime = self._kernel.lifetime
+        if vip.prepared is None or (link.index, noprefixroute, lifetime) != (vip.index, vip.noprefixroute, vip.lifetime):
+            vip.prepared = requests(
+                vip.config.interface_address, label=vip.config.label, noprefixroute=noprefixroute, lifetime=lifetime
+            ).on(link.index)
+        vip.index, vip.mac, vip.noprefixroute, vip.lifetime = link.index, link.mac, noprefixroute, lifetime
 
 
 def _noprefixroute(config: VirtualAddress, index: int, monitor: LinkMonitor) -> bool:
@@ -192,9 +206,3 @@ _REMEDIES = {
 def _explain(error: OSError, vip: Vip) -> str:
     remedy = _REMEDIES.get(error.errno or 0, "").format(dev=vip.config.dev)
     return f"{vip.config} on {vip.config.dev}: {error.strerror}" + (f"; {remedy}" if remedy else "")
-
-
-def leftover_removal(entry: InterfaceAddress) -> bytes:
-    """The request that removes an address that an earlier life of the daemon left behind."""
-    address = ip_interface(f"{entry.address}/{entry.prefix_length}")
-    return requests(address, label=None, noprefixroute=False).on(entry.index).remove

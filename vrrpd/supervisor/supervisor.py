@@ -9,30 +9,36 @@ import socket
 import time
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from vrrpd import __version__
-from vrrpd.channel import Answer, Apply, Inbox, LogLine, Message, Started, Stop, TellStatus, pack
+from vrrpd.channel import Answer, Apply, Inbox, LogLine, Message, SetDrained, Started, Stop, TellStatus, pack
 from vrrpd.config.load import load
 from vrrpd.config.model import Config
 from vrrpd.config.problems import ConfigError
 from vrrpd.ledger import Ledger
 from vrrpd.speaker import process as speaker_process
+from vrrpd.speaker.resign import resign
+from vrrpd.speaker.status import fault_status
 from vrrpd.supervisor.control import Connection, ControlServer
 from vrrpd.supervisor.notify import notify
 
 log = logging.getLogger(__name__)
 
 STOP_TIMEOUT = 5.0
-"""Seconds that a speaker gets to resign before it is killed."""
+"""Seconds that a speaker gets, beyond the longest advert_int, to hand over and resign before it is killed."""
 ANSWER_TIMEOUT = 5.0
 """Seconds that a client waits for a speaker before it is told that there is no answer."""
 CRASHES_TOLERATED = 5
 CRASH_WINDOW = 10.0
 """Seconds. More crashes than tolerated within them are a loop."""
 CRASH_LOOP_PAUSE = 10.0
-"""Seconds without a speaker in a crash loop."""
+CRASH_LOOP_PAUSE_MAX = 300.0
+"""Seconds without a speaker in a crash loop; doubled each time."""
+STABLE_AFTER = 60.0
+"""Seconds that a speaker must have lived for the loop to be over."""
 EXIT_OK = 0
 EXIT_FAILED = 1
 
@@ -48,6 +54,7 @@ class Speaker:
         self.pidfd = os.pidfd_open(pid)
         self.inbox = Inbox()
         self.started = False
+        self.born = time.monotonic()
 
     def send(self, message: Message) -> None:
         """Tell it; a speaker that died meanwhile is noticed by its pidfd."""
@@ -73,13 +80,20 @@ class Supervisor:
         self._path = path
         self._config = config
         self._selector = selectors.DefaultSelector()
-        self._commands: dict[str, Callable[[Connection], None]] = {"status": self._status, "reload": self._reload}
+        self._commands: dict[str, Callable[[Connection], None]] = {
+            "status": self._status,
+            "reload": self._reload,
+            "drain": partial(self._set_drained, drained=True),
+            "undrain": partial(self._set_drained, drained=False),
+        }
         self._control = ControlServer(config.control_socket, self._selector, self._commands)
         self._speaker: Speaker | None = None
         self._start_at: float | None = 0.0
         self._kill_at: float | None = None
         self._crashes: deque[float] = deque(maxlen=CRASHES_TOLERATED)
+        self._crash_loop_pause = CRASH_LOOP_PAUSE
         self._restarts = 0
+        self._drained = False
         self._born = time.monotonic()
         self._ledger = Ledger()
         self._replies: dict[int, tuple[float, Reply]] = {}
@@ -119,7 +133,7 @@ class Supervisor:
             self._start_at = None
             self._start_speaker()
         if self._kill_at is not None and now >= self._kill_at and self._speaker:
-            log.error("the speaker did not stop within %g s; killing it", STOP_TIMEOUT)
+            log.error("the speaker did not stop within %g s; killing it", self._stop_timeout)
             self._kill_at = None
             os.kill(self._speaker.pid, signal.SIGKILL)
         for request in [request for request, (when, _) in self._replies.items() if now >= when]:
@@ -145,7 +159,7 @@ class Supervisor:
             ours.close()
             self._control.abandon()
             self._selector.close()
-            code = speaker_process.run(self._config, theirs, self._ledger, logging.getLogger().level)
+            code = speaker_process.run(self._config, theirs, self._ledger, drained=self._drained)
         except BaseException:
             log.exception("the speaker failed; please report this")
         finally:
@@ -206,14 +220,39 @@ class Supervisor:
         now = time.monotonic()
         self._restarts += 1
         how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"exited with {code}"
-        looping = len(self._crashes) == CRASHES_TOLERATED and now - self._crashes[0] < CRASH_WINDOW
         self._crashes.append(now)
+        looping = len(self._crashes) == CRASHES_TOLERATED and now - self._crashes[0] < CRASH_WINDOW
+        if now - speaker.born > STABLE_AFTER:
+            self._crash_loop_pause = CRASH_LOOP_PAUSE
         if looping:
-            log.critical("speaker %d %s, again; next try in %g s", speaker.pid, how, CRASH_LOOP_PAUSE)
-            self._start_at = now + CRASH_LOOP_PAUSE
+            pause = self._crash_loop_pause
+            self._crash_loop_pause = min(2 * pause, CRASH_LOOP_PAUSE_MAX)
+            log.critical(
+                "speaker %d %s, for the %dth time within %g s: resigning and removing the virtual addresses; "
+                "every router is in FAULT; next try in %g s",
+                *(speaker.pid, how, CRASHES_TOLERATED, CRASH_WINDOW, pause),
+            )
+            self._resign()
+            self._start_at = now + pause
         else:
             log.error("speaker %d %s; starting another", speaker.pid, how)
             self._start_at = now
+
+    def _resign(self) -> None:
+        """In a process of its own: what kills the speaker might kill this, too."""
+        pid = os.fork()
+        if not pid:
+            try:
+                resign(self._config, self._ledger)
+            except OSError as error:
+                log.critical("cannot resign: %s; the addresses go when their lease ends", error)
+            finally:
+                os._exit(0)
+        os.waitpid(pid, 0)
+
+    @property
+    def _stop_timeout(self) -> float:
+        return STOP_TIMEOUT + max(instance.advert_int for instance in self._config.instances)
 
     def _signalled(self, wake: socket.socket) -> None:
         for number in wake.recv(64):
@@ -224,13 +263,16 @@ class Supervisor:
 
     def _stop(self) -> None:
         if self._kill_at is not None:
+            log.info("stopping at once")
+            if self._speaker:
+                self._speaker.send(Stop())
             return
         log.info("stopping")
         notify("STOPPING=1")
         if self._speaker is None:
             self._exit_code = EXIT_OK
             return
-        self._kill_at = time.monotonic() + STOP_TIMEOUT
+        self._kill_at = time.monotonic() + self._stop_timeout
         self._speaker.send(Stop())
 
     def _ask(self, message: Callable[[int], Message], reply: Reply) -> None:
@@ -247,7 +289,16 @@ class Supervisor:
                 answer["result"] = self._about() | answer["result"] | {"virtual_servers": []}
             connection.answer(answer)
 
-        self._ask(TellStatus, reply)
+        if self._speaker is None:
+            reason = "the speaker keeps crashing; look at the log"
+            routers = [fault_status(instance, reason) for instance in self._config.instances]
+            reply({"ok": True, "result": {"routers": routers}})
+        else:
+            self._ask(TellStatus, reply)
+
+    def _set_drained(self, connection: Connection, *, drained: bool) -> None:
+        self._drained = drained
+        self._ask(lambda request: SetDrained(request, drained), connection.answer)
 
     def _about(self) -> dict[str, Any]:
         return {
@@ -256,6 +307,7 @@ class Supervisor:
             "configuration": str(self._path),
             "processes": {"supervisor": os.getpid(), "speaker": self._speaker.pid if self._speaker else None},
             "speaker_restarts": self._restarts,
+            "drained": self._drained,
         }
 
     def _reload(self, connection: Connection) -> None:

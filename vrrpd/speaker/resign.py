@@ -1,0 +1,44 @@
+"""What is left to do when no speaker stays alive: say so to the peers, and take the addresses away."""
+
+import logging
+
+from vrrpd.config.model import Config
+from vrrpd.ledger import Ledger
+from vrrpd.net.addresses import leftover_removal
+from vrrpd.net.adverts import AdvertSocket
+from vrrpd.net.links import LinkMonitor
+from vrrpd.net.netlink import Batch, route_socket, transact
+from vrrpd.protocol.advert import Advert, encode
+from vrrpd.protocol.timing import PRIORITY_RESIGN
+
+log = logging.getLogger(__name__)
+
+
+def resign(config: Config, ledger: Ledger) -> None:
+    """Resign every router that was MASTER, then remove every address that a vrrpd has added.
+
+    Raises:
+        OSError: the kernel refuses a socket.
+    """
+    requests = route_socket()
+    monitor = LinkMonitor(requests)
+    for instance in config.instances:
+        entry, link = ledger.entry(instance.key), monitor.link(instance.interface)
+        if entry.advertised is None or link is None:
+            continue
+        entry.clear()
+        parameters = instance.parameters()
+        source = monitor.source_address(link.index, instance.family, frozenset(parameters.addresses))
+        if source is None:
+            continue
+        advert = Advert(
+            parameters.virtual_router_id, PRIORITY_RESIGN, parameters.advertisement_interval, parameters.addresses
+        )
+        try:
+            socket = AdvertSocket(link, instance.family)
+            socket.send_from(source)
+            socket.send(encode(advert, source, form=instance.checksum))
+        except OSError as error:
+            log.error("(%s) cannot resign: %s", instance.name, error.strerror)  # noqa: TRY400
+    left = [entry for entry in monitor.addresses.values() if entry.ours]
+    transact(requests, Batch([leftover_removal(*entry.key) for entry in left]))
