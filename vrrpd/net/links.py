@@ -99,6 +99,8 @@ class LinkMonitor:
         self._filter = all_but_renewals(RTM_NEWADDR, requests.getsockname()[0], RENEWAL)
         self.links: dict[int, Link] = {}
         self.addresses: dict[tuple[int, IPAddress, int], InterfaceAddress] = {}
+        self.removed: set[int] = set()
+        """Indices of the interfaces that went since the last `read`; another one may have come with the same."""
         self.keeps_marks = False
         """Whether the kernel is known to keep the mark on our addresses: one has been seen."""
         self._socket = self._open()
@@ -112,12 +114,15 @@ class LinkMonitor:
 
         A socket that overflowed lost events, so everything is dumped anew and told.
         """
+        self.removed.clear()
         try:
             messages = read(self._socket)
         except OSError:
-            self._socket.close()
-            before = self._everything()
-            self._socket = self._open()
+            before, links = self._everything(), set(self.links)
+            # The old one stays open so long that the new one has another number: who waits on it sees that it changed.
+            overflowed, self._socket = self._socket, self._open()
+            overflowed.close()
+            self.removed |= links - self.links.keys()
             return before + self._everything()
         return [change for message in messages for change in self._take(message)]
 
@@ -191,6 +196,7 @@ class LinkMonitor:
             if before is None:
                 return ()
             del self.links[index]
+            self.removed.add(index)
             for key in [key for key in self.addresses if key[0] == index]:
                 del self.addresses[key]
             return (before,)

@@ -104,6 +104,11 @@ class Port:
             self._socket.close()
             self._socket = None
 
+    def forget_interface(self, index: int) -> None:
+        """The interface of that index is gone; if it is there again, the kernel has forgotten our group on it."""
+        if self._socket and self._socket.link.index == index:
+            self.close()
+
     def _assess(self) -> LinkChanged:
         link = self._kernel.monitor.link(self.interface)
         if link is None or (self._socket and self._socket.link.index != link.index):

@@ -209,15 +209,11 @@ class Speaker:
     def _monitor_readable(self) -> None:
         changes = self.kernel.monitor.read()
         self._watch_monitor()
-        interfaces_changed = False
-        for change in changes:
-            if isinstance(change, Link):
-                if change.index not in self.kernel.monitor.links:
-                    self.kernel.forget_interface(change.index)
-                interfaces_changed = True
-            else:
-                interfaces_changed |= not change.ours
-        if interfaces_changed:
+        for index in self.kernel.monitor.removed:
+            self.kernel.forget_interface(index)
+            for port in self._ports.values():
+                port.forget_interface(index)
+        if any(isinstance(change, Link) or not change.ours for change in changes):
             for port in [*self._ports.values()]:
                 port.look_at_interface()
             for driver in [*self._routers.values()]:
