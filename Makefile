@@ -1,7 +1,7 @@
 # Everything runs in .venv, which is made from the lock files. Debian packages that the tests need are installed as root.
 BIN := .venv/bin
 
-.PHONY: test lint fmt bench clean
+.PHONY: test lint fmt bench soak clean
 
 test: .venv/installed-dev  ## unit, simulation, namespaces, interop with real keepalived and FRR
 	.ci/packages keepalived frr
@@ -19,6 +19,9 @@ fmt: .venv/installed-dev
 bench: .venv/installed-dev  ## ratios to real keepalived in the same run; minutes, as root
 	.ci/packages keepalived
 	$(BIN)/python -m benchmarks.speaker $(BENCH)
+
+soak: .venv/installed-dev  ## 10^5 random fault episodes of the protocol core, or EPISODES=, SEED=, JOBS=; minutes
+	$(BIN)/python -m tests.simulation.soak $(EPISODES:%=--episodes %) $(SEED:%=--seed %) $(JOBS:%=--jobs %)
 
 clean:
 	rm -rf .venv .cache

@@ -4,14 +4,14 @@ An episode is a value: the same one gives the same run. That makes it possible t
 still shows a failure.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from ipaddress import IPv4Address
 from random import Random
 
 from tests.simulation.lan import Host, Lan, Machine, Weather
-from tests.simulation.referee import CLOCK_DEVIATION_MAX, InvariantError, Referee
+from tests.simulation.referee import CLOCK_DEVIATION_MAX, InvariantError, Referee, Rule
 from vrrpd.protocol.parameters import Parameters
 from vrrpd.protocol.router import VirtualRouter
 from vrrpd.protocol.timing import PRIORITY_OWNER, Centiseconds
@@ -91,7 +91,7 @@ def befall(lan: Lan, mishap: Mishap) -> None:
             lan.set_priority(host, value)
     elif mishap.fault is Fault.INTERVAL:
         lan.reconfigure(host, replace(host.parameters, advertisement_interval=Centiseconds(value)))
-    elif mishap.fault is Fault.PREEMPT:
+    elif mishap.fault is Fault.PREEMPT and host.parameters.priority != PRIORITY_OWNER:
         lan.reconfigure(host, replace(host.parameters, preempt=bool(value)))
 
 
@@ -109,40 +109,51 @@ _ACTIONS: dict[Fault, Callable[[Lan, Host], None]] = {
 }
 
 
-def calm(weather: Weather) -> Weather:
-    """The weather of a quiet period: nothing is lost, and no answer overtakes its question."""
-    fastest = min(interval for interval in INTERVALS)
-    delay = min(weather.longest_delay, 0.45 * fastest)
-    return Weather(delay / 2, delay, loss=0, duplication=weather.duplication)
+def calm(weather: Weather, intervals: Collection[float]) -> Weather:
+    """The weather of a quiet period: nothing is lost, and delays are as short as the theory wants them."""
+    if len(intervals) == 1:
+        return replace(weather, longest_delay=min(weather.longest_delay, 1.9 * min(intervals)), loss=0)
+    delay = min(weather.longest_delay, 0.45 * min(intervals))
+    return replace(weather, shortest_delay=delay / 2, longest_delay=delay, loss=0)
 
 
 INTERVALS = (10, 20, 100)
 """The advertisement intervals that occur, in centiseconds."""
 
 
-def run(episode: Episode, router: type[VirtualRouter] = VirtualRouter) -> Outcome:
+def _intervals(episode: Episode) -> set[float]:
+    """Those that occur in it."""
+    configured: set[float] = {machine.parameters.advertisement_interval for machine in episode.machines}
+    return configured | {mishap.value for mishap in episode.history if mishap.fault is Fault.INTERVAL}
+
+
+def run(
+    episode: Episode, router: type[VirtualRouter] = VirtualRouter, rules: frozenset[Rule] = frozenset(Rule)
+) -> Outcome:
     """Play the episode.
 
     Raises:
         InvariantError: the routers did what they must not.
     """
     lan = Lan(episode.machines, episode.weather, episode.seed, router)
-    referee = Referee(lan)
+    referee = Referee(lan, rules)
     for host in lan.hosts:
         lan.start(host)
     for mishap in episode.history:
         lan.run_until(mishap.at)
         befall(lan, mishap)
-    share = referee.settle(calm(episode.weather))
+    share = referee.settle(calm(episode.weather, _intervals(episode)))
     return Outcome(share, lan.now * len(lan.hosts))
 
 
-def failure(episode: Episode, router: type[VirtualRouter] = VirtualRouter) -> str | None:
+def failure(
+    episode: Episode, router: type[VirtualRouter] = VirtualRouter, rules: frozenset[Rule] = frozenset(Rule)
+) -> InvariantError | None:
     """What is wrong with the episode, if anything is."""
     try:
-        run(episode, router)
+        run(episode, router, rules)
     except InvariantError as error:
-        return str(error)
+        return error
     return None
 
 
@@ -172,7 +183,7 @@ def _random_parameters(random: Random, interval: int, *, is_owner: bool) -> Para
         addresses=VIPS,
         priority=PRIORITY_OWNER if is_owner else random.choice((100, 100, 101, 150, 200, random.randint(1, 254))),
         advertisement_interval=Centiseconds(interval),
-        preempt=random.random() < 0.75,
+        preempt=random.random() < 0.75 or is_owner,
         preempt_delay=Centiseconds(random.choice((0, 0, 0, 0, 0, 5 * interval))),
         recovery_delay=Centiseconds(random.choice((0, 0, 0, interval))),
     )

@@ -80,6 +80,8 @@ class Host:
         self.link_up = True
         self.part = 0
         self.frozen = False
+        self.thawed_at = -1.0
+        """What happens at this time was put off."""
         self.refuses_addresses = False
         self.backlog: list[Callable[[], None]] = []
         """What waits for a frozen host."""
@@ -186,7 +188,7 @@ class Lan:
 
     def thaw(self, host: Host) -> None:
         """SIGCONT: everything that waited is done now, in the order in which it came."""
-        host.frozen = False
+        host.frozen, host.thawed_at = False, self.now
         backlog, host.backlog = host.backlog, []
         for action in backlog:
             action()

@@ -10,7 +10,7 @@ from tests.simulation.episodes import FIRST_ADDRESS, INTERVALS, VIPS, Fault, Mis
 from tests.simulation.lan import Lan, Machine, Weather
 from tests.simulation.referee import CLOCK_DEVIATION_MAX, Referee
 from vrrpd.protocol.parameters import Parameters
-from vrrpd.protocol.timing import Centiseconds
+from vrrpd.protocol.timing import PRIORITY_OWNER, Centiseconds
 
 HOSTS_MAX = 5
 WITHOUT_VALUE = (
@@ -43,7 +43,7 @@ def machine(address: IPv4Address) -> st.SearchStrategy[Machine]:
         preempt=st.booleans(),
         preempt_delay=st.sampled_from((0, 0, 150)).map(Centiseconds),
         recovery_delay=st.sampled_from((0, 50)).map(Centiseconds),
-    )
+    ).filter(lambda chosen: chosen.preempt or chosen.priority != PRIORITY_OWNER)
     rates = st.sampled_from((1 - CLOCK_DEVIATION_MAX, 1.0, 1 + CLOCK_DEVIATION_MAX))
     return st.builds(Machine, st.just(address), parameters, rates)
 
@@ -109,12 +109,12 @@ class FaultyLan(RuleBasedStateMachine):
 
     @rule()
     def it_is_quiet_for_a_while(self) -> None:
-        self.referee.settle(calm(self.stormy))
+        self.referee.settle(calm(self.stormy, INTERVALS))
         self.lan.weather = self.stormy
 
     def teardown(self) -> None:
         if hasattr(self, "lan"):
-            self.referee.settle(calm(self.stormy))
+            self.referee.settle(calm(self.stormy, INTERVALS))
 
 
 FaultyLan.TestCase.settings = settings(max_examples=100, stateful_step_count=30)

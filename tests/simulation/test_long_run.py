@@ -1,7 +1,13 @@
 """A long run of random episodes, the same each time, and the way from a failure to its shortest history."""
 
+import re
+from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 
+import pytest
+
+from tests.simulation.broken_routers import Shy
 from tests.simulation.episodes import (
     Episode,
     Fault,
@@ -12,7 +18,7 @@ from tests.simulation.episodes import (
     run,
     shortest,
 )
-from tests.simulation.soak import describe, play, soak
+from tests.simulation.soak import Tally, describe, main, play, soak
 
 FIRST_SEED = 9568
 
@@ -31,10 +37,48 @@ def test_one_seed_is_one_run() -> None:
 
 
 def test_the_batches_of_a_soak_add_up() -> None:
-    tally = soak(episodes=510, seed=FIRST_SEED, jobs=2)
+    *_, tally = soak(episodes=510, seed=FIRST_SEED, jobs=2)
     alone = play(range(FIRST_SEED, FIRST_SEED + 510))
     assert (tally.episodes, tally.worst_share, tally.worst_seed) == (510, alone.worst_share, alone.worst_seed)
-    assert tally.failed is None
+    assert (tally.faults, tally.failed) == (alone.faults, None)
+    assert tally.router_centiseconds == pytest.approx(alone.router_centiseconds)
+
+
+def test_a_soak_says_what_it_did(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["soak", "--episodes", "10", "--seed", "9568", "--jobs", "1"])
+    assert main() == 0
+    assert re.fullmatch(
+        r"10 fault episodes with \d+ faults, \d+\.\d router-hours, worst convergence 0\.\d{3} of the bound "
+        r"\(seed 95\d\d\)\nseed 9568, \d+ s on 1 cores\n",
+        capsys.readouterr().out,
+    )
+
+
+def test_a_failed_soak_prints_the_shortest_history(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.argv", ["soak", "--episodes", "10", "--seed", "9568", "--jobs", "1"])
+    monkeypatch.setattr("tests.simulation.soak.run", partial(run, router=Shy))
+    monkeypatch.setattr("tests.simulation.soak.failure", partial(failure, router=Shy))
+    assert main() == 1
+    out = capsys.readouterr().out
+    assert "FAILED\nseed 95" in out
+    assert "one master: of [" in out
+
+
+def test_a_soak_that_is_interrupted_says_what_it_did(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: int) -> Iterator[Tally]:
+        yield Tally(episodes=7)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("sys.argv", ["soak"])
+    monkeypatch.setattr("tests.simulation.soak.soak", interrupted)
+    assert main() == 130
+    printed = capsys.readouterr()
+    assert printed.out.startswith("7 fault episodes ")
+    assert printed.err == "interrupted; 100000 were wanted\n"
 
 
 def test_a_failure_is_shrunk_to_the_mishaps_that_matter() -> None:
