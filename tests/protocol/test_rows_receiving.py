@@ -1,4 +1,4 @@
-"""Rows 9-21 and 49 of the conformance list: what is discarded, and what is accepted all the same."""
+"""Rows 9-13, 15-21 and 49 of the conformance list: what is discarded, and what is accepted all the same."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -122,16 +122,6 @@ def test_row_13_ipv6_checksum_without_pseudo_header() -> None:
 )
 def test_row_13_negative_either_ipv4_form(message: bytes, form: ChecksumForm) -> None:
     assert decode(message, source=OWN, destination=GROUP) == (MEANING, form)
-
-
-def test_row_14_whose_vrid_it_is_the_receiver_decides() -> None:
-    """The core does not know what is configured on an interface: the reason is there for those who do."""
-    assert accepted(changed(1, 77)).virtual_router_id == 77
-    assert DropReason.VRID.value == "vrid"
-
-
-def test_row_14_negative_the_configured_vrid() -> None:
-    assert accepted(PACKET).virtual_router_id == PARAMETERS.virtual_router_id
 
 
 def test_row_15_address_count_0() -> None:
