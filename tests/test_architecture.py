@@ -64,3 +64,43 @@ def test_the_protocol_is_pure() -> None:
 def test_the_daemon_imports_nothing_heavy(part: str) -> None:
     for file, module in imports(part):
         assert module.split(".")[0] not in HEAVY, f"{part}/{file} imports {module}"
+
+
+CLOCKS = {"time", "datetime"}
+MONOTONIC = {"time.monotonic", "time.CLOCK_MONOTONIC"}
+
+
+def attributes(part: str) -> Iterator[tuple[str, ast.Attribute]]:
+    """(file, x.y) for each attribute that the part asks for or sets."""
+    for path in sorted((PACKAGE / part).rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Attribute):
+                yield f"{part}/{path.name}", node
+
+
+def test_the_clocks_are_imported_so_that_their_use_is_seen() -> None:
+    for part in ("protocol", "net", "speaker", "supervisor"):
+        for path in sorted((PACKAGE / part).rglob("*.py")):
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.ImportFrom) and node.module in CLOCKS:
+                    assert node.module == "datetime", f"{path}: write time.monotonic(), with its module"
+                    assert {alias.name for alias in node.names} <= {"datetime", "UTC"}, path
+
+
+def test_a_clock_step_has_no_effect() -> None:
+    """The date is read to be told to people, of a transition and of a log line. Nothing depends on it: deadlines are on
+    the monotonic clock, which no clock step moves."""
+    uses = {
+        (file, ast.unparse(node))
+        for part in ("protocol", "net", "speaker", "supervisor")
+        for file, node in attributes(part)
+        if isinstance(node.value, ast.Name) and node.value.id in CLOCKS and ast.unparse(node) not in MONOTONIC
+    }
+    assert uses == {("speaker/driver.py", "datetime.now"), ("supervisor/log.py", "datetime.fromtimestamp")}
+    readers = {
+        file
+        for part in ("speaker", "supervisor")
+        for file, node in attributes(part)
+        if node.attr == "last_transition" and isinstance(node.ctx, ast.Load)
+    }
+    assert readers == {"speaker/status.py"}
