@@ -1,5 +1,6 @@
 """What `vrrpd check` says of the instances of one host."""
 
+from dataclasses import replace
 from ipaddress import ip_interface
 
 import pytest
@@ -207,3 +208,30 @@ def test_one_address_on_two_interfaces_is_doubtful() -> None:
 def test_the_interfaces_of_this_host() -> None:
     loopback = present_interfaces()["lo"]
     assert all(entry.usable and not entry.ours for entry in loopback.addresses)
+
+
+def ipv6_addresses(count: int) -> str:
+    """For IPv6 the link-local address comes on top."""
+    return str([f"2001:db8::1:{number:x}/64" for number in range(1, count)])
+
+
+def test_adverts_that_need_fragments() -> None:
+    eth0 = {"eth0": interface("fe80::1/64", "2001:db8::1/64")}
+    assert not warned(instance(ipv6_addresses(90)), eth0)
+    assert warned(instance(ipv6_addresses(91)), eth0) == [
+        (
+            "an advert with 91 addresses has 1504 bytes, more than the MTU of eth0 (1500): it is sent in fragments, "
+            "which firewalls may drop, and is lost with any of them; spread the addresses over instances with 90 at "
+            "most"
+        )
+    ]
+    jumbo = {"eth0": replace(eth0["eth0"], mtu=9000)}
+    assert not warned(instance(ipv6_addresses(255)), jumbo)
+
+
+def test_no_number_of_ipv4_addresses_needs_fragments_at_the_usual_mtu() -> None:
+    addresses = str([f"192.0.2.{number}/24" for number in range(2, 255)] + ["198.51.100.1", "198.51.100.2"])
+    assert not [text for text in warned(instance(addresses), ETH0) if "fragments" in text]
+    assert [
+        text for text in warned(instance(addresses), {"eth0": replace(ETH0["eth0"], mtu=1000)}) if "243 at most" in text
+    ]

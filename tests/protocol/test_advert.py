@@ -7,6 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from tests.protocol.adverts import adverts_ipv4, adverts_ipv6, sources_ipv4, sources_ipv6
 from tests.protocol.samples import GROUP, GROUP_IPV6, OWN, OWN_IPV6, VIPS, VIPS_IPV6, sealed
 from vrrpd.protocol.advert import (
     IP_PROTOCOL,
@@ -24,24 +25,6 @@ from vrrpd.protocol.timing import Centiseconds
 ADVERT = Advert(51, 200, Centiseconds(10), VIPS[:1])
 
 forms = st.sampled_from(ChecksumForm)
-sources_ipv4 = st.ip_addresses(v=4)
-sources_ipv6 = st.ip_addresses(v=6, network="fe80::/10")
-
-
-def adverts(addresses: st.SearchStrategy[tuple[IPAddress, ...]]) -> st.SearchStrategy[Advert]:
-    return st.builds(
-        Advert,
-        virtual_router_id=st.integers(1, 255),
-        priority=st.integers(0, 255),
-        max_advertise_interval=st.integers(1, 4095).map(Centiseconds),
-        addresses=addresses,
-    )
-
-
-adverts_ipv4 = adverts(st.lists(st.ip_addresses(v=4), min_size=1, max_size=255).map(tuple))
-adverts_ipv6 = adverts(
-    st.builds(lambda first, others: (first, *others), sources_ipv6, st.lists(st.ip_addresses(v=6), max_size=254))
-)
 
 
 def test_encode_is_the_diagram() -> None:

@@ -3,13 +3,26 @@
 from ipaddress import IPv4Address, IPv6Address
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scapy.layers.inet import IP
 from scapy.layers.inet6 import IPv6
 from scapy.layers.vrrp import VRRPv3
 from scapy.utils import checksum
 
+from tests.protocol.adverts import adverts_ipv4, adverts_ipv6, sources_ipv4, sources_ipv6
 from tests.protocol.samples import GROUP, GROUP_IPV6, OWN, OWN_IPV6, VIPS_IPV6
-from vrrpd.protocol.advert import Advert, AdvertError, ChecksumForm, DropReason, Family, IPAddress, decode, encode
+from vrrpd.protocol.advert import (
+    Advert,
+    AdvertError,
+    ChecksumForm,
+    DropReason,
+    Family,
+    IPAddress,
+    decode,
+    encode,
+    ones_complement_sum,
+)
 from vrrpd.protocol.timing import Centiseconds
 
 VIP = IPv4Address("192.0.2.100")
@@ -91,6 +104,32 @@ def crafted_ipv4(**ip_fields: int) -> bytes:
         vrid=51, priority=200, adv=10, addrlist=[str(VIP)]
     )
     return bytes(layers)[20:]
+
+
+@given(adverts_ipv4, sources_ipv4)
+def test_scapy_makes_the_same_bytes(advert: Advert, source: IPv4Address) -> None:
+    layers = IP(src=str(source), dst=str(GROUP), ttl=255) / as_scapy_has_it(advert)
+    assert bytes(layers)[20:] == encode(advert, source)
+
+
+@given(adverts_ipv6, sources_ipv6)
+def test_scapy_makes_the_same_bytes_ipv6(advert: Advert, source: IPv6Address) -> None:
+    layers = IPv6(src=str(source), dst=str(GROUP_IPV6), hlim=255) / as_scapy_has_it(advert)
+    assert bytes(layers)[40:] == encode(advert, source)
+
+
+def as_scapy_has_it(advert: Advert) -> VRRPv3:
+    return VRRPv3(
+        vrid=advert.virtual_router_id,
+        priority=advert.priority,
+        adv=int(advert.max_advertise_interval),
+        addrlist=[str(address) for address in advert.addresses],
+    )
+
+
+@given(st.binary(max_size=2000))
+def test_scapy_sums_any_bytes_to_the_same_odd_lengths_too(data: bytes) -> None:
+    assert checksum(data) == 0xFFFF - ones_complement_sum(data)
 
 
 def test_scapy_agrees_on_the_message_form() -> None:

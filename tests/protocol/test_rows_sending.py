@@ -240,3 +240,18 @@ def test_row_14_negative_one_that_is_configured_is_not(speaker_on: SpeakerOn, fa
     (packet,) = eventually(receiver.hears, "the advert is heard")
     assert packet.message[1] == 53
     assert receiver.hears_of_strangers() == []
+
+
+@pytest.mark.namespaces
+@FAMILIES
+def test_an_advert_of_255_addresses_arrives_whole(speaker_on: SpeakerOn, family: Family) -> None:
+    """For IPv6 in three fragments, at an MTU of 1500; `vrrpd check` warns of that."""
+    sender, receiver = speaker_on("r1", family), speaker_on("r2", family)
+    receiver.socket.listen_for({51})
+    first, other = VIPS_OF[family]
+    advert = Advert(51, 100, Centiseconds(100), (first, *(other + place for place in range(254))))
+    sender.host.call(sender.socket.send, encode(advert, sender.source))
+    (packet,) = eventually(receiver.hears, "the advert is heard")
+    decoded, _ = decode(packet.message, source=packet.source, destination=packet.destination, ttl=packet.ttl)
+    assert decoded == advert
+    assert receiver.hears_of_strangers() == []

@@ -9,7 +9,7 @@ from vrrpd.config.addresses import link_local_of
 from vrrpd.config.findings import Finding, note, span, warning
 from vrrpd.config.host import HostAddress, Interface, Interfaces
 from vrrpd.config.model import Config, VirtualAddress, VrrpInstance
-from vrrpd.protocol.advert import ChecksumForm, Family, IPAddress
+from vrrpd.protocol.advert import ChecksumForm, Family, IPAddress, packet_size
 from vrrpd.protocol.timing import PRIORITY_OWNER, Centiseconds, active_down_interval, centiseconds, skew_time
 
 _FAST_ADVERT_INT = 0.1
@@ -112,6 +112,20 @@ def _interface_at_present(instance: VrrpInstance, interfaces: Interfaces) -> Ite
         yield warning(instance.name, f"{name} has no {kind} at present to send adverts from: FAULT until it has")
 
 
+def _fragments(instance: VrrpInstance, interfaces: Interfaces) -> Iterator[Finding]:
+    mtu = interfaces.get(instance.interface, Interface()).mtu
+    count = len(instance.virtual_ipaddress)
+    size = packet_size(instance.family, count)
+    if size > mtu:
+        room = (mtu - packet_size(instance.family, 0)) // instance.family.address_size
+        yield warning(
+            instance.name,
+            f"an advert with {count} addresses has {size} bytes, more than the MTU of {instance.interface} ({mtu}): it "
+            "is sent in fragments, which firewalls may drop, and is lost with any of them; spread the addresses over "
+            f"instances with {room} at most",
+        )
+
+
 def _devices_of_addresses(instance: VrrpInstance, interfaces: Interfaces) -> Iterator[Finding]:
     lost = [vip for vip in instance.virtual_ipaddress if vip.dev != instance.interface and vip.dev not in interfaces]
     for dev in dict.fromkeys(vip.dev for vip in lost):
@@ -163,6 +177,7 @@ _RULES = (
     _checksum_of_message,
     _generated_link_local,
     _interface_at_present,
+    _fragments,
     _devices_of_addresses,
     _addresses_of_the_host,
     _networks_of_addresses,

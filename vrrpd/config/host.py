@@ -34,6 +34,8 @@ class Interface:
     up: bool = True
     """Administratively, and with a carrier."""
     addresses: tuple[HostAddress, ...] = ()
+    mtu: int = 1500
+    """Bytes of an IP packet that leaves it unfragmented."""
 
 
 Interfaces = dict[str, Interface]
@@ -62,7 +64,7 @@ def present_interfaces() -> Interfaces:
                 )
     return {
         link.get("IFLA_IFNAME"): Interface(
-            link["flags"] & _IFF_UP_AND_RUNNING == _IFF_UP_AND_RUNNING, tuple(addresses[index])
+            link["flags"] & _IFF_UP_AND_RUNNING == _IFF_UP_AND_RUNNING, tuple(addresses[index]), link.get("IFLA_MTU")
         )
         for index, link in links.items()
     }

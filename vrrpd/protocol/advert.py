@@ -45,6 +45,11 @@ class Family(Enum):
         return 4 if self is Family.IPV4 else 16
 
     @property
+    def ip_header_size(self) -> int:
+        """Bytes of the IP header before an advert, which has no options and no extensions."""
+        return 20 if self is Family.IPV4 else 40
+
+    @property
     def group(self) -> IPAddress:
         """Where adverts go (sections 5.1.1.2 and 5.1.2.2)."""
         return _GROUPS[self]
@@ -144,6 +149,11 @@ def encode(
         covered = _pseudo_header(source, destination or family.group, len(message)) + covered
     struct.pack_into("!H", message, _CHECKSUM_AT, 0xFFFF - ones_complement_sum(covered))
     return bytes(message)
+
+
+def packet_size(family: Family, count: int) -> int:
+    """Bytes of the IP packet that carries an advert of so many addresses."""
+    return family.ip_header_size + _HEADER.size + count * family.address_size
 
 
 def decode(
