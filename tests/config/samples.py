@@ -22,7 +22,8 @@ USE_ADDRESS = 'use "ADDRESS/PREFIX", such as "192.0.2.100/24" or "2001:db8::100/
 USE_HOST = "use the address of a host"
 USE_LABEL = 'use the name of the interface, or that, a colon and a word, such as "eth0:vip"'
 USE_BOOLEAN = "use true or false, without quotes"
-NOT_SUPPORTED = "it is not supported by this version"
+NOT_YET = "this release does not do it yet"
+NEVER = "vrrpd does without this key"
 ADD_INSTANCE = "add a [[vrrp_instance]] with name, interface, virtual_router_id and virtual_ipaddress"
 
 

@@ -16,7 +16,9 @@ from vrrpd.config.problems import ConfigError
 from vrrpd.config.schema import ADDRESS, INSTANCE, TOP
 from vrrpd.protocol.advert import Advert, Family, encode
 
-KNOWN_KEYS = st.sampled_from([key for table in (TOP, INSTANCE, ADDRESS) for key in (*table.names, *table.unsupported)])
+KNOWN_KEYS = st.sampled_from(
+    [key for table in (TOP, INSTANCE, ADDRESS) for key in (*table.names, *table.not_yet, *table.never)]
+)
 VALUES = SCALARS | st.sampled_from(
     [
         "eth0",

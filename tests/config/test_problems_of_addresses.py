@@ -4,7 +4,7 @@ import pytest
 
 from tests.config.samples import (
     BASE,
-    NOT_SUPPORTED,
+    NEVER,
     USE_ADDRESS,
     USE_BOOLEAN,
     USE_HOST,
@@ -93,7 +93,7 @@ from vrrpd.config.problems import Problem
             "remove it",
         ),
         ('{ address = "192.0.2.1", lable = "eth0" }', ".lable", "it is not a known key", "did you mean label?"),
-        ('{ address = "192.0.2.1", brd = "+" }', ".brd", NOT_SUPPORTED, "remove it"),
+        ('{ address = "192.0.2.1", brd = "+" }', ".brd", NEVER, "remove it"),
     ],
 )
 def test_a_wrong_entry_of_virtual_ipaddress(entry: str, key: str, wrong: str, remedy: str) -> None:

@@ -77,7 +77,7 @@ def test_all_errors_are_told_at_once_in_the_order_of_the_file() -> None:
         ('control_socket = "/run/a"', 1, "vrrp_instance", "there is no instance", ADD_INSTANCE),
         ("\nvrrp_instance = []", 2, "vrrp_instance", "there is no instance", ADD_INSTANCE),
         (
-            '\n[vrrp_instance]\nname = "VI_1"',
+            '\n[vrrp_instance.VI_1]\ninterface = "eth0"',
             2,
             "vrrp_instance",
             "it is a single table",
@@ -97,28 +97,13 @@ def test_a_file_without_instances(text: str, line: int, key: str, wrong: str, re
     assert problems_of(text) == (Problem("vrrpd.toml", line, key, wrong, remedy),)
 
 
-@pytest.mark.parametrize(
-    ("text", "line", "wrong"),
-    [
-        ("a = 1\nb = eth0\n", 2, 'it is not TOML: Invalid value at column 5 of "b = eth0"'),
-        ('a = 1\nb = "x\n', 2, 'it is not TOML: Illegal character \'\\n\' at column 7 of "b = "x"'),
-        ("a = [\n1,\n\n", 2, "it is not TOML: Invalid value at the end"),
-        ("a = 1\n\f", 2, 'it is not TOML: Invalid statement at column 1 of ""'),
-        ("a = 1\na = 2", 2, "it is not TOML: Cannot overwrite a value at the end"),
-    ],
-)
-def test_a_text_that_is_not_toml(text: str, line: int, wrong: str) -> None:
-    (problem,) = problems_of(text)
-    assert problem == Problem("vrrpd.toml", line, "", wrong, "strings need quotes, and a key stands only once")
-    assert str(problem).startswith(f"vrrpd.toml:{line}: it is not TOML")
-
-
 def test_what_the_parser_itself_cannot_stand() -> None:
     assert said("a = " + "[" * 5000 + "]" * 5000) == [
         "vrrpd.toml:1: arrays or tables are nested too deeply; write them flat"
     ]
     (problem,) = problems_of("a = " + "9" * 5000)
     assert problem.wrong.startswith("it is not TOML: Exceeds the limit")
+    assert problem.remedy == "write a smaller number"
 
 
 def test_deep_nesting_that_the_parser_stands_is_reported() -> None:
@@ -150,10 +135,26 @@ def test_a_file_that_cannot_be_read(tmp_path: Path, make: Callable[[Path], Path]
 
 
 def test_a_file_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(_: Path) -> bytes:
+    def refuse(*_: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(Path, "read_bytes", refuse)
+    monkeypatch.setattr(Path, "open", refuse)
     with pytest.raises(ConfigError) as caught:
         load(tmp_path)
     assert str(caught.value) == f"{tmp_path}: it may not be read; run as root, or change its mode"
+
+
+def test_a_file_that_has_no_end() -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(Path("/dev/zero"))
+    assert str(caught.value) == "/dev/zero: it has more than 16 MiB; name a configuration with -c FILE"
+
+
+def test_a_single_table_is_checked_all_the_same() -> None:
+    assert said(BASE.replace("[[vrrp_instance]]", "[vrrp_instance]").replace("51", "0")) == [
+        (
+            "vrrpd.toml:3: vrrp_instance: it is a single table; write [[vrrp_instance]], with two brackets, for each "
+            "instance"
+        ),
+        "vrrpd.toml:6: vrrp_instance.virtual_router_id: 0 is out of range; use 1-255",
+    ]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.config.samples import BASE, NOT_SUPPORTED, USE_BOOLEAN, USE_INTERFACE, USE_NAME, USE_PATH, problems_of, said
+from tests.config.samples import BASE, NEVER, NOT_YET, USE_BOOLEAN, USE_INTERFACE, USE_NAME, USE_PATH, problems_of, said
 from vrrpd.config.problems import Problem
 
 
@@ -59,7 +59,7 @@ def with_line(line: str) -> tuple[str, int]:
         ("preempt_delay = -1", "-1 is out of range", "use 0-1000 seconds"),
         ("link_up_delay = 1001", "1001 is out of range", "use 0-1000 seconds"),
         ('link_up_delay = "500ms"', '"500ms" is not a number', "use 0-1000 seconds"),
-        ("accept = false", "false is not supported by this version", "remove it, or use true"),
+        ("accept = false", "this release does not do false yet", "remove it, or use true"),
         ("accept = 1", "1 is not a boolean", USE_BOOLEAN),
         ('checksum = "none"', '"none" is not one of the choices', 'use "pseudo_header" or "message"'),
         ("checksum = {}", "a table is not one of the choices", 'use "pseudo_header" or "message"'),
@@ -70,23 +70,23 @@ def with_line(line: str) -> tuple[str, int]:
         ('garp_form = "both"', '"both" is not one of the choices', 'use "request" or "reply"'),
         ('virtual_ipaddress = "192.0.2.1"', '"192.0.2.1" is not a list', 'use a list: ["ADDRESS/PREFIX", ...]'),
         ("virtual_ipaddress = []", "the list is empty", "add the addresses that clients use"),
-        ("unicast_src_ip = '192.0.2.1'", NOT_SUPPORTED, "remove it"),
-        ("unicast_peer = []", NOT_SUPPORTED, "remove it: adverts go to the multicast group"),
+        ("unicast_src_ip = '192.0.2.1'", NOT_YET, "remove it"),
+        ("unicast_peer = []", NOT_YET, "remove it: adverts go to the multicast group"),
         (
             "track_interface = []",
-            NOT_SUPPORTED,
+            NOT_YET,
             "remove it: the link of the instance's own interface is always watched",
         ),
-        ("use_vmac = false", NOT_SUPPORTED, "remove it"),
-        ('notify = "/etc/notify.sh"', NOT_SUPPORTED, "remove it"),
-        ('state = "MASTER"', NOT_SUPPORTED, "remove it: the election by priority decides who is master"),
+        ("use_vmac = false", NOT_YET, "remove it"),
+        ('notify = "/etc/notify.sh"', NOT_YET, "remove it"),
+        ('state = "MASTER"', NEVER, "remove it: the election by priority decides who is master"),
         ("priorty = 1", "it is not a known key", "did you mean priority?"),
         ('Interface = "eth0"', "it is not a known key", "did you mean interface?"),
         ("advert_interval = 1", "it is not a known key", "did you mean advert_int?"),
         (
             "track_interfaces = []",
             "it is not a known key",
-            "remove it; the nearest key, track_interface, is not supported by this version",
+            "remove it; as to the nearest key, track_interface: this release does not do it yet",
         ),
         (
             "dev = 'eth0'",
@@ -114,8 +114,8 @@ def test_a_wrong_value_of_an_instance(line: str, wrong: str, remedy: str) -> Non
             f'"/{"a" * 58}... has 108 bytes, 107 is the limit',
             "use a shorter path",
         ),
-        ('http = "127.0.0.1:9112"', NOT_SUPPORTED, "remove it"),
-        ("virtual_server = []", NOT_SUPPORTED, "remove it"),
+        ('http = "127.0.0.1:9112"', NOT_YET, "remove it"),
+        ("virtual_server = []", NOT_YET, "remove it"),
         (
             "priority = 1",
             "it is a key of [[vrrp_instance]], not of the file itself",

@@ -36,7 +36,8 @@ def read_addresses(raw: object, path: KeyPath, report: Report, interface: str) -
         report.add(path, f"{shown(raw)} is not a list", 'use a list: ["ADDRESS/PREFIX", ...]')
         return []
     if not raw:
-        report.add(path, "the list is empty", "add the addresses that clients use")
+        if path[-1] not in report.broken_keys:
+            report.add(path, "the list is empty", "add the addresses that clients use")
         return []
     located = [
         ((*path, index), address)

@@ -6,7 +6,7 @@ Each is a function from the TOML value to the configuration's that raises `Refus
 import os
 from collections.abc import Callable
 from enum import StrEnum
-from ipaddress import IPv4Interface, IPv6Interface, ip_address, ip_interface
+from ipaddress import IPv4Interface, IPv4Network, IPv6Interface, ip_address, ip_interface
 from pathlib import Path
 
 from vrrpd.config.problems import Refused, shown
@@ -23,6 +23,8 @@ _LEASE_REMEDY = f"use {LEASE_MIN}-{LEASE_MAX} seconds, or 0 for addresses that s
 SOCKET_PATH_BYTES_MAX = 107
 """sun_path, less the NUL."""
 
+_THIS_NETWORK = IPv4Network("0.0.0.0/8")
+"""RFC 1122 section 3.2.1.3."""
 _NEVER_VIRTUAL = (
     ("is_unspecified", "is the unspecified address"),
     ("is_loopback", "is a loopback address, which never leaves the host"),
@@ -104,7 +106,7 @@ def flag(raw: object) -> bool:
 def always_true(raw: object) -> bool:
     """A switch that this version cannot turn off."""
     if not flag(raw):
-        raise Refused("false is not supported by this version", "remove it, or use true")
+        raise Refused("this release does not do false yet", "remove it, or use true")
     return True
 
 
@@ -155,7 +157,9 @@ def interface_address(raw: object) -> IPv4Interface | IPv6Interface:
     """`ADDRESS[/PREFIX]` of a host; without a prefix length the address stands for itself alone."""
     remedy = 'use "ADDRESS/PREFIX", such as "192.0.2.100/24" or "2001:db8::100/64"'
     text = _string(raw, remedy)
-    if " " in text.strip():
+    if text != text.strip():
+        raise Refused(f"{shown(raw)} begins or ends with a space", remedy)
+    if " " in text:
         raise Refused(
             f"{shown(raw)} has more than an address", 'use a table: { address = "ADDRESS/PREFIX", dev = "eth0" }'
         )
@@ -178,6 +182,8 @@ def _why_no_host(value: IPv4Interface | IPv6Interface) -> str:
     for attribute, wrong in _NEVER_VIRTUAL:
         if getattr(value.ip, attribute):
             return wrong
+    if value.version == 4 and value.ip in _THIS_NETWORK:
+        return "is in 0.0.0.0/8, which no host has an address of"
     if value.version == 4 and value.ip.is_reserved:
         return "is a reserved address"
     if value.version == 6 and value.ip.ipv4_mapped is not None:

@@ -1,6 +1,5 @@
 """Reads a configuration file: all of it is right, or all that is wrong with it is said."""
 
-import re
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +8,7 @@ from vrrpd.config.conflicts import Draft, refuse_conflicts
 from vrrpd.config.model import Config, GarpSettings, VrrpInstance
 from vrrpd.config.problems import ConfigError, KeyPath, Problem, Report, shown
 from vrrpd.config.schema import INSTANCE, TOP, read_table, refuse_ipv4_only
+from vrrpd.config.syntax import read
 from vrrpd.protocol.advert import Family
 from vrrpd.protocol.timing import PRIORITY_OWNER
 
@@ -16,8 +16,8 @@ _INSTANCES = "vrrp_instance"
 _ADDRESSES = "virtual_ipaddress"
 _GARP = "garp_"
 _ADD_INSTANCE = "add a [[vrrp_instance]] with name, interface, virtual_router_id and virtual_ipaddress"
-_SYNTAX_PLACE = r" \(at (?:line (?P<line>\d+), column (?P<column>\d+)|end of document)\)$"
-"""How tomllib's messages end."""
+_FILE_SIZE_MAX = 1 << 24
+"""Bytes; a thousand times what a large configuration has."""
 
 
 def load(path: Path) -> Config:
@@ -27,7 +27,8 @@ def load(path: Path) -> Config:
         ConfigError: the file cannot be read, or is wrong.
     """
     try:
-        content = path.read_bytes()
+        with path.open("rb") as file:
+            content = file.read(_FILE_SIZE_MAX + 1)
     except FileNotFoundError:
         raise _unreadable(path, "there is no such file", "create it, or name another with -c FILE") from None
     except IsADirectoryError:
@@ -37,6 +38,8 @@ def load(path: Path) -> Config:
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
         wrong = f"it cannot be read: {getattr(error, 'strerror', None) or error}"
         raise _unreadable(path, wrong, "name another with -c FILE") from None
+    if len(content) > _FILE_SIZE_MAX:
+        raise _unreadable(path, "it has more than 16 MiB", "name a configuration with -c FILE")
     try:
         text = content.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -57,10 +60,10 @@ def parse(text: str, name: str) -> Config:
         ConfigError: it is wrong.
     """
     text = text.removeprefix("\ufeff")
-    document = _toml(text, name)
-    report = Report(name, text)
-    values = read_table(document, TOP, (), report)
-    drafts = [_draft(raw, (_INSTANCES, index), report) for index, raw in enumerate(_instance_tables(document, report))]
+    reading = read(text, name)
+    report = Report(name, reading.text, reading.problems, reading.broken_keys)
+    values = read_table(reading.document, TOP, (), report)
+    drafts = [_draft(raw, path, report) for path, raw in _instance_tables(reading.document, report)]
     refuse_conflicts(drafts, report)
     if report.problems:
         raise ConfigError(report.problems)
@@ -71,28 +74,10 @@ def _unreadable(path: Path, wrong: str, remedy: str) -> ConfigError:
     return ConfigError([Problem(str(path), None, "", wrong, remedy)])
 
 
-def _toml(text: str, name: str) -> dict[str, Any]:
-    import tomllib  # noqa: PLC0415  (only who reads a file needs it)
-
-    try:
-        return tomllib.loads(text)
-    except RecursionError:
-        raise ConfigError([Problem(name, 1, "", "arrays or tables are nested too deeply", "write them flat")]) from None
-    except ValueError as error:  # TOMLDecodeError, and what int() says of more digits than it takes
-        message = str(error)
-    line, where = 1, ""
-    if place := re.search(_SYNTAX_PLACE, message):
-        line = int(place["line"] or text.rstrip().count("\n") + 1)
-        source = shown(text.split("\n")[line - 1].strip())
-        where = f" at column {place['column']} of {source}" if place["line"] else " at the end"
-    wrong = f"it is not TOML: {re.sub(_SYNTAX_PLACE, '', message)}{where}"
-    raise ConfigError([Problem(name, line, "", wrong, "strings need quotes, and a key stands only once")])
-
-
-def _instance_tables(document: dict[str, Any], report: Report) -> list[object]:
+def _instance_tables(document: dict[str, Any], report: Report) -> list[tuple[KeyPath, object]]:
     raw = document.get(_INSTANCES)
     if isinstance(raw, list) and raw:
-        return raw
+        return [((_INSTANCES, index), each) for index, each in enumerate(raw)]
     if not document:
         report.add((), "the file has no keys", _ADD_INSTANCE)
     elif raw is None or raw == []:
@@ -101,6 +86,8 @@ def _instance_tables(document: dict[str, Any], report: Report) -> list[object]:
         report.add(
             (_INSTANCES,), "it is a single table", f"write {INSTANCE.title}, with two brackets, for each instance"
         )
+        if not raw.keys().isdisjoint(INSTANCE.names):
+            return [((_INSTANCES,), raw)]
     else:
         report.add((_INSTANCES,), f"{shown(raw)} is not a table", f"write {INSTANCE.title} and its keys below it")
     return []

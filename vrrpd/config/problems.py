@@ -47,8 +47,12 @@ class Refused(ValueError):  # noqa: N818  (a verdict on one value, which becomes
 class Report:
     """Collects the problems of one file. The text is scanned for line numbers when the first problem turns up."""
 
-    def __init__(self, file: str, text: str) -> None:
-        self.problems: list[Problem] = []
+    def __init__(
+        self, file: str, text: str, problems: Iterable[Problem] = (), broken_keys: frozenset[str] = frozenset()
+    ) -> None:
+        self.problems: list[Problem] = [*problems]
+        self.broken_keys = broken_keys
+        """Keys that are there, though nothing could be read of them."""
         self._file = file
         self._text = text
         self._lines: dict[KeyPath, int] | None = None

@@ -4,6 +4,7 @@ Defaults are those of the fields in `vrrpd.config.model`; a key that is not in t
 """
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from vrrpd.config import kinds
@@ -31,8 +32,10 @@ class Table(NamedTuple):
     place: str
     """Where its keys are to be written, for messages."""
     keys: tuple[Key, ...]
-    unsupported: Mapping[str, str]
-    """Keys that exist, but not in this version: what to do instead."""
+    not_yet: Mapping[str, str]
+    """Keys that are to come: what to do until then."""
+    never: Mapping[str, str] = MappingProxyType({})
+    """Keys, most of them keepalived's, that vrrpd does without: what to do instead."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -41,6 +44,8 @@ class Table(NamedTuple):
 
 
 _REMOVE = "remove it"
+NOT_YET = "this release does not do it yet"
+NEVER = "vrrpd does without this key"
 
 TOP = Table(
     "the file itself",
@@ -55,15 +60,20 @@ TOP = Table(
     {
         "http": _REMOVE,
         "virtual_server": _REMOVE,
-        "virtual_server_group": _REMOVE,
         "vrrp_sync_group": _REMOVE,
         "vrrp_script": _REMOVE,
         "vrrp_track_process": _REMOVE,
         "vrrp_track_file": _REMOVE,
-        "global_defs": _REMOVE,
-        "static_ipaddress": _REMOVE,
-        "static_routes": _REMOVE,
-        "static_rules": _REMOVE,
+    },
+    {
+        "virtual_server_group": _REMOVE,
+        "global_defs": "remove it: its keys stand at the top of the file or in each instance",
+        "static_ipaddress": "remove it: it is for the host's own network configuration",
+        "static_routes": "remove it: it is for the host's own network configuration",
+        "static_rules": "remove it: it is for the host's own network configuration",
+        "vrrp_version": "remove it: it is always 3",
+        "router_id": _REMOVE,
+        "log_level": "remove it: vrrpd run --log-level",
     },
 )
 
@@ -106,13 +116,35 @@ INSTANCE = Table(
         "notify_backup": _REMOVE,
         "notify_fault": _REMOVE,
         "notify_stop": _REMOVE,
+    },
+    {
+        "state": "remove it: the election by priority decides who is master",
+        "preempt": "remove it: it is so unless nopreempt = true",
+        "no_accept": "remove it, or use accept",
+        "strict_mode": _REMOVE,
+        "version": "remove it: it is always 3",
+        "authentication": "remove it: VRRPv3 has none",
+        "auth_type": "remove it: VRRPv3 has no authentication",
+        "auth_pass": "remove it: VRRPv3 has no authentication",
+        "mcast_src_ip": "remove it: adverts come from the interface's primary address",
+        "mcast_dst_ip": "remove it: adverts go to the group of RFC 9568",
+        "native_ipv6": "remove it: the addresses say so",
+        "skip_check_adv_addr": "remove it: another list of addresses is reported, and the advert is heard all the same",
+        "higher_prio_send_advert": "remove it",
+        "down_timer_adverts": "remove it: it is always 3",
+        "linkbeat_use_polling": "remove it: the kernel tells of links at once",
+        "dont_track_primary": "remove it: without its interface an instance is in FAULT",
+        "garp_lower_prio_delay": "remove it: a master that hears a worse one announces again at once",
+        "garp_lower_prio_repeat": "remove it: a master that hears a worse one announces again at once",
         "virtual_ipaddress_excluded": "put the addresses into virtual_ipaddress",
         "virtual_routes": _REMOVE,
         "virtual_rules": _REMOVE,
-        "mcast_src_ip": "remove it: adverts come from the interface's primary address",
-        "authentication": "remove it: VRRPv3 has none",
-        "state": "remove it: the election by priority decides who is master",
-        "version": "remove it: it is always 3",
+        "use_ipvlan": _REMOVE,
+        "vmac_xmit_base": _REMOVE,
+        "smtp_alert": _REMOVE,
+        "lvs_sync_daemon_interface": _REMOVE,
+        "promote_secondaries": _REMOVE,
+        "debug": "remove it: vrrpd run --log-level debug",
     },
 )
 
@@ -125,6 +157,7 @@ ADDRESS = Table(
         Key("label", kinds.label, ipv4_only=True),
         Key("noprefixroute", kinds.flag),
     ),
+    {},
     {
         "brd": _REMOVE,
         "scope": _REMOVE,
@@ -146,7 +179,7 @@ def read_table(raw: Mapping[str, object], table: Table, path: KeyPath, report: R
     values: dict[str, Any] = {}
     for key in table.keys:
         if key.name not in raw:
-            if key.required:
+            if key.required and key.name not in report.broken_keys:
                 report.add((*path, key.name), "the key is missing", key.required)
         elif key.kind:
             try:
@@ -164,8 +197,11 @@ def refuse_ipv4_only(raw: Mapping[str, object], table: Table, path: KeyPath, rep
 
 
 def _report_unknown(name: str, table: Table, path: KeyPath, report: Report) -> None:
-    if name in table.unsupported:
-        report.add(path, "it is not supported by this version", table.unsupported[name])
+    if name in table.not_yet:
+        report.add(path, NOT_YET, table.not_yet[name])
+        return
+    if name in table.never:
+        report.add(path, NEVER, table.never[name])
         return
     for other in (TOP, INSTANCE, ADDRESS):
         if name in other.names:
@@ -173,11 +209,13 @@ def _report_unknown(name: str, table: Table, path: KeyPath, report: Report) -> N
             return
     import difflib  # noqa: PLC0415  (only a wrong file needs it)
 
-    nearest = difflib.get_close_matches(name[:100], (*table.names, *table.unsupported), n=1, cutoff=0.5)
+    others = (*table.not_yet, *table.never)
+    nearest = difflib.get_close_matches(name[:100], (*table.names, *others), n=1, cutoff=0.6)
     if not nearest:
         remedy = f"remove it; the known keys are {', '.join(table.names)}"
-    elif nearest[0] in table.unsupported:
-        remedy = f"remove it; the nearest key, {nearest[0]}, is not supported by this version"
+    elif nearest[0] in others:
+        why = NOT_YET if nearest[0] in table.not_yet else NEVER
+        remedy = f"remove it; as to the nearest key, {nearest[0]}: {why}"
     else:
         remedy = f"did you mean {nearest[0]}?"
     report.add(path, "it is not a known key", remedy)
