@@ -122,7 +122,7 @@ def test_a_wrong_value_of_an_instance(line: str, wrong: str, remedy: str) -> Non
             "move it below a [[vrrp_instance]]",
         ),
         ("'contrl socket' = 1", "it is not a known key", "did you mean control_socket?"),
-        ("xyz = 1", "it is not a known key", "remove it; the known keys are control_socket, vrrp_instance"),
+        ("xyz = 1", "it is not a known key", "remove it; the known keys are control_socket, vip_lease, realtime_priority, memory_lock, vrrp_instance"),
     ],
 )
 def test_a_wrong_value_at_the_top(line: str, wrong: str, remedy: str) -> None:

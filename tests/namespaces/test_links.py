@@ -14,7 +14,7 @@ from tests.peers import DEADLINE, VIPS, Network, advert_of, eventually, families
 from vrrpd.lan.capture import Capture
 from vrrpd.lan.hosts import Host
 from vrrpd.net.addresses import requests
-from vrrpd.net.netlink import route_socket, transact
+from vrrpd.net.netlink import Batch, route_socket, transact
 
 pytestmark = pytest.mark.namespaces
 
@@ -256,11 +256,13 @@ def netlink_storm(host: Host) -> None:
         for n in range(ADDRESSES_A_ROUND)
     ]
 
+    additions, removals = Batch([each.add for each in encoded]), Batch([each.remove for each in encoded])
+
     def storm() -> None:
         route = route_socket()
         for _ in range(OVERFLOWING_ROUNDS):
-            assert not transact(route, [request.add for request in encoded])
-            assert not transact(route, [request.remove for request in encoded])
+            assert not transact(route, additions)
+            assert not transact(route, removals)
         route.close()
 
     host.call(storm)

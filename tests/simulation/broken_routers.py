@@ -69,6 +69,13 @@ class Silent(VirtualRouter):
         return effects
 
 
+class Clinging(VirtualRouter):
+    """Does not let go of its addresses when its successor has announced them."""
+
+    def _release(self) -> Effects:
+        return (SetTimer(Timer.RELEASE, Centiseconds(100)),)
+
+
 class Shy(VirtualRouter):
     """Goes on waiting when its time has come (row 27)."""
 

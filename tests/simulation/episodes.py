@@ -27,6 +27,8 @@ class Fault(StrEnum):
     STOP = "stop"
     CRASH = "crash"
     RESPAWN = "respawn"
+    DRAIN = "drain"
+    UNDRAIN = "undrain"
     FREEZE = "freeze"
     THAW = "thaw"
     LINK_DOWN = "link down"
@@ -100,6 +102,8 @@ _ACTIONS: dict[Fault, Callable[[Lan, Host], None]] = {
     Fault.STOP: Lan.stop,
     Fault.CRASH: Lan.crash,
     Fault.RESPAWN: Lan.respawn,
+    Fault.DRAIN: Lan.drain,
+    Fault.UNDRAIN: Lan.undrain,
     Fault.FREEZE: Lan.freeze,
     Fault.THAW: Lan.thaw,
     Fault.LINK_DOWN: lambda lan, host: lan.set_link(host, up=False),
@@ -166,7 +170,10 @@ def random_episode(seed: int) -> Episode:
     machines = tuple(
         Machine(
             FIRST_ADDRESS + place,
-            _random_parameters(random, random.choice(intervals), is_owner=owner and not place),
+            replace(
+                _random_parameters(random, random.choice(intervals), is_owner=owner and not place),
+                hitless=seed % 3 == 0 or (seed % 3 == 1 and random.random() < 0.5),
+            ),
             1 + random.uniform(-CLOCK_DEVIATION_MAX, CLOCK_DEVIATION_MAX),
         )
         for place in range(random.randint(2, 5))

@@ -9,7 +9,7 @@ and nobody in between who swallows that direction, at the time of sending; the r
 
 import heapq
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from ipaddress import IPv4Address
@@ -30,8 +30,10 @@ from vrrpd.protocol.effects import (
 from vrrpd.protocol.events import (
     AddressesFailed,
     AdvertReceived,
+    Drain,
     Event,
     LinkChanged,
+    Overslept,
     ParametersChanged,
     PriorityChanged,
     Resume,
@@ -39,9 +41,11 @@ from vrrpd.protocol.events import (
     Startup,
     Timer,
     TimerExpired,
+    Undrain,
 )
 from vrrpd.protocol.parameters import Parameters
 from vrrpd.protocol.router import VirtualRouter
+from vrrpd.protocol.timing import Centiseconds, active_down_interval
 
 LINK_DOWN = LinkChanged(up=False, reason="no carrier")
 
@@ -74,6 +78,10 @@ class Host:
         self.parameters = machine.parameters
         """What the configuration file says; a router has it from its start or reload on."""
         self.router: VirtualRouter | None = None
+        self.stopping = False
+        """It was told to stop, and hands over first."""
+        self.advertised_at = 0.0
+        """When it last advertised as MASTER."""
         self.armed: dict[Timer, int] = {}
         """The timers that run, each with the number of its `SetTimer`."""
         self.addresses: set[IPAddress] = set()
@@ -160,23 +168,36 @@ class Lan:
         """Start the daemon, unless it runs."""
         if host.router is None:
             self._boot(host, Startup())
+        elif host.stopping:
+            host.stopping = False
+            self._tell(host, Startup())
 
     def respawn(self, host: Host) -> None:
-        """The daemon dies and is replaced at once; it goes on as MASTER if it was that."""
+        """The speaker dies and is replaced at once; it goes on as MASTER if it was that."""
         if host.router is not None:
-            event = Resume() if host.state is State.MASTER else Startup()
+            event = Resume(self._silence(host)) if host.state is State.MASTER else Startup()
+            addresses = host.addresses.copy() if host.state is State.MASTER else set()
             self.crash(host)
-            self._boot(host, event)
+            self._boot(host, event, addresses)
 
     def stop(self, host: Host) -> None:
-        """SIGTERM."""
+        """SIGTERM. The daemon ends when it has handed over."""
         self.thaw(host)
+        host.stopping = host.router is not None
         self._tell(host, Shutdown())
-        self.crash(host)
+
+    def drain(self, host: Host) -> None:
+        """`vrrpd drain`."""
+        self._tell(host, Drain())
+
+    def undrain(self, host: Host) -> None:
+        """`vrrpd undrain`."""
+        self._tell(host, Undrain())
 
     def crash(self, host: Host) -> None:
         """SIGKILL, or power off: not a word, and the addresses go with the host."""
         host.router = None
+        host.stopping = False
         host.armed.clear()
         host.addresses.clear()
         host.backlog.clear()
@@ -208,9 +229,10 @@ class Lan:
         host.parameters = parameters
         self._tell(host, ParametersChanged(parameters))
 
-    def _boot(self, host: Host, event: Startup | Resume) -> None:
+    def _boot(self, host: Host, event: Startup | Resume, addresses: Collection[IPAddress] = ()) -> None:
         host.router = self._router(host.parameters)
-        self._tell(host, host.link)
+        host.addresses.update(addresses)
+        host.router.handle(host.link)
         self._tell(host, event)
 
     def _tell(self, host: Host, event: Event) -> None:
@@ -219,16 +241,27 @@ class Lan:
         if host.frozen:
             host.backlog.append(partial(self._tell, host, event))
             return
+        if host.state is State.MASTER and not isinstance(event, Overslept):
+            patience = active_down_interval(host.router.priority, host.router.parameters.advertisement_interval)
+            if (silence := self._silence(host)) > patience:
+                self._tell(host, Overslept(silence))
         before = host.router.state
         effects = host.router.handle(event)
         for effect in effects:
             self._carry_out(host, host.router, effect)
         if self.observer:
             self.observer.handled(host, event, before, effects)
+        if host.stopping and host.state is State.INIT:
+            self.crash(host)
+
+    def _silence(self, host: Host) -> Centiseconds:
+        return Centiseconds((self.now - host.advertised_at) * host.clock_rate)
 
     def _carry_out(self, host: Host, router: VirtualRouter, effect: Effect) -> None:
         if isinstance(effect, SendAdvert):
             self._send(host, router.parameters, effect.priority)
+            if router.state is State.MASTER:
+                host.advertised_at = self.now
         elif isinstance(effect, SetTimer):
             number = host.armed[effect.timer] = next(self._numbers)
             expire: Callable[[], None] = partial(self._expire, host, effect.timer, number)

@@ -8,8 +8,10 @@ that any BACKUP waits once nothing resets its timer any more: what its timer has
 
 Always, quiet or not (each a `Rule`):
 
- 1. A router's addresses are present exactly while it is MASTER (ADDRESSES), and exactly the timers of its state run
-    (TIMERS): MASTER: ADVER. BACKUP: ACTIVE_DOWN, perhaps PREEMPT_DELAY. FAULT: perhaps RECOVERY. INIT: none.
+ 1. A router's addresses are present exactly while it is MASTER or YIELDING (ADDRESSES), and exactly the timers of its
+    state run (TIMERS): MASTER: ADVER, perhaps REANNOUNCE. BACKUP: ACTIVE_DOWN, perhaps PREEMPT_DELAY. FAULT: perhaps
+    RECOVERY. INIT and DRAINED: none. YIELDING: ACTIVE_DOWN if it is to be a BACKUP, RELEASE if another was heard or it
+    is not. It competes while ACTIVE_DOWN runs, as a BACKUP does: what follows holds for it, too.
  2. A BACKUP becomes MASTER when, by its own clock, active_down_interval has passed since the last advert that counts,
     or skew_time since a resignation after that: not earlier (PATIENCE), and not later unless it was frozen
     (PUNCTUALITY). An advert counts if its priority is at least the router's own and, with preempt off, in any case: so
@@ -18,14 +20,15 @@ Always, quiet or not (each a `Rule`):
     two routers answer each other for ever (STORM).
 
 In a quiet part of the LAN, S being the time from which the last packet sent before t has arrived and the last RECOVERY
-timer has expired, and where packets were in flight at t also the last skew_time after a resignation:
+or RELEASE timer has expired, and where packets were in flight at t also the last skew_time after a resignation:
 
  4. Of two masters that hear each other the worse yields within min(A_better, A_worse + D) / (1 - rho) + D: it hears
     either the better's next advert (row 36) or the answer to its own (row 40) (YIELDING).
  5. There is exactly one master from a bound on (ONE_MASTER), and it is the right one: its rank is not below that of any
     router that was MASTER when no stale advert (see 6) was under way any more, and no preempting router has a higher
     priority (RIGHT_MASTER). Where all preempt, this is the highest priority, and the highest address among those of
-    them that were MASTER together. (Equal priority does not preempt: row 29 compares no addresses.)
+    them that were MASTER together. (Equal priority does not preempt: row 29 compares no addresses.) A down interval
+    later nobody is YIELDING any more (RELEASE).
 
 The bound. "The down interval plus the largest delay" is right, S + M + D, if nothing is in flight at t. Otherwise it is
 false, and the bound is S + M + 3 D, where S is t + D at the latest:
@@ -43,7 +46,9 @@ false, and the bound is S + M + 3 D, where S is t + D at the latest:
     at S + M + 3 D. Three equal masters that meet and hear a dying better one need all of that.
  9. preempt_delay P adds P + M + D at most: it starts when a worse master is first heard, and afterwards the down timer
     runs out once more.
-10. It stays so: the others hear the best one every A_best, and have learnt that interval. One that had learnt a shorter
+10. The last word of who yields (it is stale when it is sent) changes nothing of this: it resets only timers of BACKUPs
+    that are not better, while its sender's own timer has been running for RELEASE_DELAY already.
+11. It stays so: the others hear the best one every A_best, and have learnt that interval. One that had learnt a shorter
     interval from another master can take over once more, but the answer to its advert (row 40) teaches all who heard it
     the longer interval again, provided that an answer does not overtake its question (delays between D/2 and D) and
     that 2 D is shorter than any interval. The quiet weather keeps to that where intervals differ, else to D < 2 A.
@@ -66,8 +71,10 @@ ROUNDING = 1e-6
 _TIMERS: dict[State, tuple[set[Timer], set[Timer]]] = {
     State.INIT: (set(), set()),
     State.BACKUP: ({Timer.ACTIVE_DOWN}, {Timer.ACTIVE_DOWN, Timer.PREEMPT_DELAY}),
-    State.MASTER: ({Timer.ADVER}, {Timer.ADVER}),
+    State.MASTER: ({Timer.ADVER}, {Timer.ADVER, Timer.REANNOUNCE}),
     State.FAULT: (set(), {Timer.RECOVERY}),
+    State.YIELDING: (set(), {Timer.ACTIVE_DOWN, Timer.PREEMPT_DELAY, Timer.RELEASE}),
+    State.DRAINED: (set(), set()),
 }
 """Those that must run, and those that may."""
 
@@ -82,6 +89,7 @@ class Rule(StrEnum):
     NOPREEMPT = "nopreempt"
     STORM = "storm"
     YIELDING = "yielding"
+    RELEASE = "release"
     ONE_MASTER = "one master"
     RIGHT_MASTER = "right master"
 
@@ -115,9 +123,9 @@ class Referee:
         after = host.router.state
         self._require_consistency(host, after)
         self._require_brevity(host, event, before, effects)
-        if after is State.MASTER and before is State.BACKUP:
+        if after is State.MASTER and host in self._hearing:
             self._require_its_turn(host)
-        self._note_hearing(host, event, before, after)
+        self._note_hearing(host, event, before)
         if after is not before and State.MASTER in {before, after}:
             self._note_change(host, after)
 
@@ -134,7 +142,7 @@ class Referee:
         self._master_since = {host: since for host in lan.hosts if host.state is State.MASTER}
         self._quiet = True
         delay = weather.longest_delay
-        stale_for = 2 * delay if lan.in_flight else 0.0
+        stale_for = 2 * delay if self._is_told_of(lan.hosts) else 0.0
         self._run_until_told()
         end = lan.now + self._longest_wait() + stale_for + delay + self._longest_tolerance(delay)
         lan.run_until(lan.now + stale_for)
@@ -143,6 +151,8 @@ class Referee:
         self._require_right_masters()
         lan.run_until(end + self._longest_wait())  # and it stays so
         self._require_right_masters()
+        if clinging := [host for host in lan.hosts if host.state is State.YIELDING]:
+            self._object(Rule.RELEASE, f"{clinging} still hold their addresses")
         if self.last_change > end + ROUNDING:
             self._object(Rule.ONE_MASTER, f"the masters still changed {self.last_change - end:.3f} cs after the bound")
         self._quiet, self._masters_seen = False, None
@@ -151,17 +161,22 @@ class Referee:
     def _run_until_told(self) -> None:
         """Run to S of the theory."""
         lan = self._lan
-        recovered = max(lan.due(host, Timer.RECOVERY) for host in lan.hosts)
-        if not lan.in_flight:
+        recovered = max(lan.due(host, timer) for host in lan.hosts for timer in (Timer.RECOVERY, Timer.RELEASE))
+        if not self._is_told_of(lan.hosts):
             lan.run_until(recovered)
             return
+        lan.run_until(recovered)
         lan.run_until(max(recovered, lan.last_arrival))
         resigned = [host for host, hearing in self._hearing.items() if hearing.resigned]
         lan.run_until(max([lan.now, *(self._due(host) for host in resigned)]))
 
+    def _is_told_of(self, hosts: list[Host]) -> bool:
+        """Whether something is in flight, or will be, that a router says which is no longer MASTER."""
+        return bool(self._lan.in_flight) or any(Timer.RELEASE in host.armed for host in hosts)
+
     def _longest_wait(self) -> float:
         """M of the theory."""
-        live = [host for host in self._lan.hosts if host.state in {State.BACKUP, State.MASTER}]
+        live = [host for host in self._lan.hosts if host.state in {State.BACKUP, State.MASTER, State.YIELDING}]
         intervals = [
             *(host.parameters.advertisement_interval for host in live),
             *(hearing.interval.most for hearing in self._hearing.values()),
@@ -189,11 +204,13 @@ class Referee:
     def _require_consistency(self, host: Host, state: State) -> None:
         """Rule 1."""
         assert host.router
-        expected = set(host.router.parameters.addresses) if state is State.MASTER else set()
+        holds = state in {State.MASTER, State.YIELDING}
+        expected = set(host.router.parameters.addresses) if holds else set()
         if host.addresses != expected:
             self._object(Rule.ADDRESSES, f"{host} has {sorted(map(str, host.addresses))}")
         must, may = _TIMERS[state]
-        if not must <= host.armed.keys() <= may:
+        stuck = state is State.YIELDING and not host.armed
+        if stuck or not must <= host.armed.keys() <= may:
             self._object(Rule.TIMERS, f"{host} runs the timers {sorted(host.armed)}")
 
     def _require_its_turn(self, host: Host) -> None:
@@ -216,16 +233,20 @@ class Referee:
         if before is not State.MASTER or (event.advert.priority, int(event.source)) > host.rank:
             self._object(Rule.STORM, f"{host} answers {event.source}, which is better")
 
-    def _note_hearing(self, host: Host, event: Event, before: State, after: State) -> None:
+    def _note_hearing(self, host: Host, event: Event, before: State) -> None:
         assert host.router
-        if after is not State.BACKUP:
+        if before is State.INIT:  # what an earlier process had heard died with it
             self._hearing.pop(host, None)
-        elif before is not State.BACKUP:
-            interval = host.router.parameters.advertisement_interval
+        if not (competes := Timer.ACTIVE_DOWN in host.armed):
+            self._hearing.pop(host, None)
+        elif host not in self._hearing:
+            called_off = before is State.YIELDING  # it follows the successor already
+            own = host.router.parameters.advertisement_interval
+            interval = host.router.active_adver_interval if called_off else own
             self._hearing[host] = Hearing(host, self._clock(host), interval)
-        if after is State.BACKUP and isinstance(event, AdvertReceived):
+        if competes and isinstance(event, AdvertReceived):
             self._hearing[host].note(event, self._clock(host))
-        elif after is State.BACKUP and isinstance(event, ParametersChanged):
+        elif competes and isinstance(event, ParametersChanged):
             self._hearing[host].reload(event.parameters.advertisement_interval)
 
     def _clock(self, host: Host) -> float:
@@ -263,13 +284,13 @@ class Referee:
 
     def _require_right_masters(self) -> None:
         for part in {host.part for host in self._lan.hosts}:
-            self._require_right_master(
-                [
-                    host
-                    for host in self._lan.hosts
-                    if host.part == part and host.link_up and host.state is not State.INIT
-                ]
-            )
+            there = [host for host in self._lan.hosts if host.part == part and host.link_up]
+            self._require_right_master([host for host in there if self._competes(host)])
+
+    def _competes(self, host: Host) -> bool:
+        if host.state is State.YIELDING:
+            return Timer.ACTIVE_DOWN in host.armed
+        return host.state not in {State.INIT, State.DRAINED}
 
     def _require_right_master(self, hosts: list[Host]) -> None:
         """Rule 5."""

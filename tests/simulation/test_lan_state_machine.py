@@ -18,6 +18,8 @@ WITHOUT_VALUE = (
     Fault.STOP,
     Fault.CRASH,
     Fault.RESPAWN,
+    Fault.DRAIN,
+    Fault.UNDRAIN,
     Fault.FREEZE,
     Fault.THAW,
     Fault.LINK_DOWN,

@@ -95,8 +95,8 @@ class LinkMonitor:
         OSError: the kernel refuses a netlink socket or a dump.
     """
 
-    def __init__(self, requests: socket.socket) -> None:
-        self._filter = all_but_renewals(RTM_NEWADDR, requests.getsockname()[0], RENEWAL)
+    def __init__(self, requests: socket.socket | None = None) -> None:
+        self._renewals_from = requests.getsockname()[0] if requests else None
         self.links: dict[int, Link] = {}
         self.addresses: dict[tuple[int, IPAddress, int], InterfaceAddress] = {}
         self.removed: set[int] = set()
@@ -165,7 +165,8 @@ class LinkMonitor:
 
     def _open(self) -> socket.socket:
         monitor = route_socket(RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR)
-        attach(monitor, self._filter)
+        if self._renewals_from is not None:
+            attach(monitor, all_but_renewals(RTM_NEWADDR, self._renewals_from, RENEWAL))
         self.links.clear()
         self.addresses.clear()
         requests = route_socket()

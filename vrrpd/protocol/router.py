@@ -317,7 +317,7 @@ class VirtualRouter:
 
     def _resume(self, silence: Centiseconds) -> Effects:
         if not self._link.up:
-            return self._fail(self._link.reason)
+            return (RemoveAddresses(self.parameters.addresses), *self._fail(self._link.reason))
         return self._oversleep(silence) or self._become_master("resumed")
 
     def _become_master(self, reason: str) -> Effects:
@@ -415,6 +415,7 @@ class VirtualRouter:
 
     def _release(self) -> Effects:
         """Its successor has had its time, or there is none, or there is no more time: the addresses go."""
+        self._usual = ()
         gone, target = RemoveAddresses(self.parameters.addresses), self._next_state
         if target is not State.BACKUP:
             reason = f"{self.master.source} took over" if self.master else "nobody took over"

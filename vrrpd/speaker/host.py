@@ -12,7 +12,7 @@ from vrrpd.speaker.timers import Timers
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """The kernel's sockets, the clock, the pace of announcements, who was told what, what outlives us and what does not."""
+    """The kernel's sockets, the clock, the pace of announcements, who was told what, and what outlives us."""
 
     kernel: Kernel
     timers: Timers

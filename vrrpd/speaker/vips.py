@@ -169,7 +169,8 @@ class VirtualAddresses:
             vip.held = vip.hosts_own = False  # whatever became of it there
         noprefixroute = _noprefixroute(vip.config, link.index, monitor)
         lifetime = self._kernel.lifetime
-        if vip.prepared is None or (link.index, noprefixroute, lifetime) != (vip.index, vip.noprefixroute, vip.lifetime):
+        encoded_for = vip.index, vip.noprefixroute, vip.lifetime
+        if vip.prepared is None or encoded_for != (link.index, noprefixroute, lifetime):
             vip.prepared = requests(
                 vip.config.interface_address, label=vip.config.label, noprefixroute=noprefixroute, lifetime=lifetime
             ).on(link.index)
