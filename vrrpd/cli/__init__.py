@@ -27,7 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="vrrpd",
         description="A native VRRPv3 speaker: elects a master, holds virtual addresses, fails over.",
-        epilog="example: vrrpd check -c /etc/vrrpd/vrrpd.toml && vrrpd run -c /etc/vrrpd/vrrpd.toml",
+        epilog="example: vrrpd check -c vrrpd.toml && vrrpd run -c vrrpd.toml",
     )
     parser.add_argument("--version", action="version", version=f"vrrpd {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
