@@ -207,6 +207,12 @@ def test_row_07_negative_no_router_competes_with_another(priority: int) -> None:
         replace(PARAMETERS, priority=priority)
 
 
+def test_row_07_negative_no_owner_without_preempt() -> None:
+    with pytest.raises(ValueError, match="preempts always"):
+        replace(PARAMETERS, priority=255, preempt=False)
+    assert not replace(PARAMETERS, priority=254, preempt=False).preempt
+
+
 @pytest.mark.parametrize("interval", [1, 100, 4095])
 def test_row_08_intervals(interval: int) -> None:
     message = encode(Advert(51, 100, Centiseconds(interval), VIPS), OWN)

@@ -37,17 +37,27 @@ def machines(addresses: tuple[IPv4Address, ...]) -> st.SearchStrategy[tuple[Mach
 
 def machine(address: IPv4Address) -> st.SearchStrategy[Machine]:
     parameters = st.builds(
-        Parameters,
-        virtual_router_id=st.just(51),
-        addresses=st.just(VIPS),
-        priority=st.sampled_from((1, 100, 101, 200, 254, 255)),
-        advertisement_interval=st.sampled_from(INTERVALS).map(Centiseconds),
+        configured,
+        priority=st.sampled_from((1, 100, 101, 200, 254, PRIORITY_OWNER)),
+        interval=st.sampled_from(INTERVALS),
         preempt=st.booleans(),
-        preempt_delay=st.sampled_from((0, 0, 150)).map(Centiseconds),
-        recovery_delay=st.sampled_from((0, 50)).map(Centiseconds),
-    ).filter(lambda chosen: chosen.preempt or chosen.priority != PRIORITY_OWNER)
+        preempt_delay=st.sampled_from((0, 0, 150)),
+        recovery_delay=st.sampled_from((0, 50)),
+    )
     rates = st.sampled_from((1 - CLOCK_DEVIATION_MAX, 1.0, 1 + CLOCK_DEVIATION_MAX))
     return st.builds(Machine, st.just(address), parameters, rates)
+
+
+def configured(priority: int, interval: int, *, preempt: bool, preempt_delay: int, recovery_delay: int) -> Parameters:
+    return Parameters(
+        virtual_router_id=51,
+        addresses=VIPS,
+        priority=priority,
+        advertisement_interval=Centiseconds(interval),
+        preempt=preempt or priority == PRIORITY_OWNER,
+        preempt_delay=Centiseconds(preempt_delay),
+        recovery_delay=Centiseconds(recovery_delay),
+    )
 
 
 class FaultyLan(RuleBasedStateMachine):

@@ -20,6 +20,7 @@ class Parameters:
     priority: int = PRIORITY_DEFAULT
     advertisement_interval: Centiseconds = Centiseconds(100)
     preempt: bool = True
+    """Whether a master of lower priority is preempted. An owner always does (section 6.1)."""
     preempt_delay: Centiseconds = Centiseconds(0)
     """How long a master of lower priority is tolerated before it is preempted."""
     recovery_delay: Centiseconds = Centiseconds(0)
@@ -30,6 +31,8 @@ class Parameters:
     def __post_init__(self) -> None:
         if not 1 <= self.priority <= PRIORITY_OWNER:
             raise ValueError(f"priority is {self.priority}; it must be 1-255")
+        if self.priority == PRIORITY_OWNER and not self.preempt:
+            raise ValueError("the owner of the addresses (priority 255) preempts always")
         if not self.addresses:
             raise ValueError("a virtual router needs at least one address")
 
