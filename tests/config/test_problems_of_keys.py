@@ -4,6 +4,7 @@ import pytest
 
 from tests.config.samples import BASE, NEVER, NOT_YET, USE_BOOLEAN, USE_INTERFACE, USE_NAME, USE_PATH, problems_of, said
 from vrrpd.config.problems import Problem
+from vrrpd.config.schema import TOP
 
 
 def with_line(line: str) -> tuple[str, int]:
@@ -122,7 +123,7 @@ def test_a_wrong_value_of_an_instance(line: str, wrong: str, remedy: str) -> Non
             "move it below a [[vrrp_instance]]",
         ),
         ("'contrl socket' = 1", "it is not a known key", "did you mean control_socket?"),
-        ("xyz = 1", "it is not a known key", "remove it; the known keys are control_socket, vip_lease, realtime_priority, memory_lock, vrrp_instance"),
+        ("xyz = 1", "it is not a known key", f"remove it; the known keys are {', '.join(TOP.names)}"),
     ],
 )
 def test_a_wrong_value_at_the_top(line: str, wrong: str, remedy: str) -> None:

@@ -41,11 +41,14 @@ class AddressRequests:
     add: bytes
     renew: bytes
     """Start its lifetime anew."""
+    perpetuate: bytes
+    """Let it last for ever. The kernel leaves the route of an IPv6 address that does not behind when that is removed."""
     remove: bytes
 
     def on(self, index: int) -> "AddressRequests":
         """The same for the interface of that index."""
-        return AddressRequests(*(_with_index(request, index) for request in (self.add, self.renew, self.remove)))
+        encoded = self.add, self.renew, self.perpetuate, self.remove
+        return AddressRequests(*(_with_index(request, index) for request in encoded))
 
 
 def requests(
@@ -72,11 +75,15 @@ def requests(
         *([("IFA_LABEL", label)] if label else []),
         ("IFA_FLAGS", flags),
         ("IFA_PROTO", ADDRESS_PROTOCOL),
-        ("IFA_CACHEINFO", {"ifa_preferred": lifetime, "ifa_valid": lifetime}),
     ]
+    mortal, immortal = (
+        [*attributes, ("IFA_CACHEINFO", {"ifa_preferred": span, "ifa_valid": span})]
+        for span in (lifetime, LIFETIME_INFINITE)
+    )
     return AddressRequests(
-        add=_encode(RTM_NEWADDR, NLM_F_REQUEST | NLM_F_CREATE | NLM_F_EXCL, address, attributes),
-        renew=_encode(RTM_NEWADDR, NLM_F_REQUEST | NLM_F_REPLACE, address, attributes),
+        add=_encode(RTM_NEWADDR, NLM_F_REQUEST | NLM_F_CREATE | NLM_F_EXCL, address, mortal),
+        renew=_encode(RTM_NEWADDR, NLM_F_REQUEST | NLM_F_REPLACE, address, mortal),
+        perpetuate=_encode(RTM_NEWADDR, NLM_F_REQUEST | NLM_F_REPLACE, address, immortal),
         remove=_encode(RTM_DELADDR, NLM_F_REQUEST, address, identity),
     )
 

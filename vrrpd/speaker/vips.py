@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from vrrpd.config.model import VirtualAddress
-from vrrpd.net.addresses import AddressRequests, requests
+from vrrpd.net.addresses import LIFETIME_INFINITE, AddressRequests, requests
 from vrrpd.net.links import LinkMonitor
 from vrrpd.net.netlink import NOTHING, Batch, transact
 from vrrpd.protocol.advert import IPAddress
@@ -39,6 +39,11 @@ class Vip:
     def key(self) -> AddressKey:
         """What the kernel tells it by."""
         return self.index, self.config.address, self.config.interface_address.network.prefixlen
+
+    @property
+    def route_would_stay(self) -> bool:
+        """Whether the kernel would keep its route when it removes it."""
+        return self.config.address.version == 6 and not self.noprefixroute and self.lifetime != LIFETIME_INFINITE
 
     @property
     def present(self) -> bool:
@@ -139,9 +144,11 @@ class VirtualAddresses:
     def remove(self, addresses: Iterable[IPAddress]) -> list[Vip]:
         """Take the addresses off again, but for the host's own; returns those that the kernel would not let go."""
         batch = [vip for vip in self.of(addresses) if vip.held and vip.prepared]
-        failed = transact(self._kernel.requests, Batch([vip.prepared.remove for vip in batch if vip.prepared]))
+        first = [vip.prepared.perpetuate for vip in batch if vip.prepared and vip.route_would_stay]
+        removals = [vip.prepared.remove for vip in batch if vip.prepared]
+        failed = transact(self._kernel.requests, Batch([*first, *removals]))
         stuck: list[Vip] = []
-        for position, vip in enumerate(batch):
+        for position, vip in enumerate(batch, len(first)):
             error = failed.get(position)
             gone = error is None or error.errno in (errno.EADDRNOTAVAIL, errno.ENODEV)
             vip.held = not gone
