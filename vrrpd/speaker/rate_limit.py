@@ -4,7 +4,8 @@ from collections.abc import Hashable
 
 PAUSE = 60.0
 """Seconds before the same thing is told again; the counters go on meanwhile."""
-SUBJECTS_MAX = 1024
+LINES_MAX = 256
+"""Things told within a pause: who invents ever new senders must not fill the log either."""
 
 
 class RateLimit:
@@ -18,7 +19,10 @@ class RateLimit:
         told = self._told.get(subject)
         if told is not None and now - told < PAUSE:
             return False
-        if len(self._told) >= SUBJECTS_MAX:
-            self._told.clear()
+        self._told.pop(subject, None)
+        while self._told and now - next(iter(self._told.values())) >= PAUSE:  # in the order in which they were told
+            del self._told[next(iter(self._told))]
+        if len(self._told) >= LINES_MAX:
+            return False
         self._told[subject] = now
         return True
