@@ -20,7 +20,8 @@ from vrrpd.protocol.advert import IP_PROTOCOL, IP_TTL, Family, IPAddress
 PRECEDENCE_INTERNETWORK_CONTROL = 0xC0
 """IP_TOS of routing protocols (RFC 791 section 3.1)."""
 RECEIVE_BUFFER = 1 << 20
-STRANGERS_RECEIVE_BUFFER = 1 << 14
+STRANGERS_RECEIVE_BUFFER = 1 << 16
+"""Bytes; some 150 adverts. While it is full, the kernel counts adverts of our own VRIDs as lost here, too."""
 
 _PACKET_MAX = 1 << 16
 _ANCILLARY_MAX = 256
@@ -29,11 +30,13 @@ _ANCILLARY_MAX = 256
 _IP_MTU_DISCOVER = 10
 _IP_PMTUDISC_DONT = 0
 _IPV6_MTU_DISCOVER = 23
-_SO_RXQ_OVFL = 40
+_SO_MEMINFO = 55
 _IPV6_MULTICAST_ALL = 29
 _IP_MULTICAST_ALL = 49
 
 _U32 = struct.Struct("=I")
+_MEMINFO = struct.Struct("=9I")
+"""Counters of a socket, the last of them SK_MEMINFO_DROPS (include/uapi/linux/sock_diag.h)."""
 _IPV4_BYTES_LEFT_OUT = 9
 
 Datagram = bytes | tuple[bytes, tuple[tuple[int, int, bytes], ...], tuple[str, int, int, int]]
@@ -65,11 +68,10 @@ class AdvertSocket:
         self._source: IPAddress | None = None
         try:
             self.strangers = _listening_socket(link, family, STRANGERS_RECEIVE_BUFFER)
-            self.strangers.setsockopt(socket.SOL_SOCKET, _SO_RXQ_OVFL, 1)
         except OSError:
             self.socket.close()
             raise
-        self._overflow_seen = 0
+        self._strangers_lost = 0
         self.listen_for(())
 
     def listen_for(self, vrids: Iterable[int]) -> None:
@@ -113,19 +115,20 @@ class AdvertSocket:
             return None
         return message, tuple(ancillary), sender
 
-    def receive_stranger(self) -> tuple[Packet | None, int]:
-        """The next packet of an unknown VRID, and how many more were lost since the last because nobody read them."""
+    def receive_stranger(self) -> Packet | None:
+        """The next packet of an unknown VRID, or None."""
         try:
             data, ancillary, _, sender = self.strangers.recvmsg(_PACKET_MAX, _ANCILLARY_MAX)
         except BlockingIOError:
-            return None, 0
-        overflow = self._overflow_seen
-        for level, kind, value in ancillary:
-            if (level, kind) == (socket.SOL_SOCKET, _SO_RXQ_OVFL):
-                (overflow,) = _U32.unpack_from(value)
-        lost, self._overflow_seen = (overflow - self._overflow_seen) & 0xFFFFFFFF, overflow
+            return None
         ipv4 = self.family is Family.IPV4
-        return parse(data[:1] + data[8:10] + data[12:] if ipv4 else (data, tuple(ancillary), sender)), lost
+        return parse(data[:1] + data[8:10] + data[12:] if ipv4 else (data, tuple(ancillary), sender))
+
+    def strangers_lost(self) -> int:
+        """How many packets of unknown VRIDs were dropped, since the last call, because nobody had read those before."""
+        counters = self.strangers.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, _MEMINFO.size)
+        before, self._strangers_lost = self._strangers_lost, _MEMINFO.unpack(counters)[-1]
+        return (self._strangers_lost - before) & 0xFFFFFFFF
 
     def close(self) -> None:
         """Leave the group and give the sockets back."""

@@ -22,7 +22,8 @@ DATAGRAMS_A_WAKE_UP = 16
 KNOWN_DATAGRAMS_MAX = 1024
 STRANGERS_PAUSE = 1.0
 """Seconds between two looks at what strangers send."""
-STRANGERS_A_LOOK = 8
+STRANGERS_A_LOOK = 256
+"""More than wait between two looks, so that the socket is empty afterwards."""
 
 
 class Listener(Protocol):
@@ -179,12 +180,12 @@ class Port:
             return
         for _ in range(STRANGERS_A_LOOK):
             try:
-                packet, lost = self._socket.receive_stranger()
+                packet = self._socket.receive_stranger()
             except OSError:
                 return
             if packet is None:
-                return
-            self.strangers.count += 1 + lost
+                break
+            self.strangers.count += 1
             self.strangers.last_source = packet.source
             self.strangers.last_vrid = packet.message[1] if len(packet.message) > 1 else None
             if self._rate_limit.allows((self.interface, packet.source, self.strangers.last_vrid), time.monotonic()):
@@ -194,6 +195,7 @@ class Port:
                     packet.source,
                     self.strangers.last_vrid,
                 )
+        self.strangers.count += self._socket.strangers_lost()
         strangers = self._socket.strangers
         self._loop.remove_reader(strangers)
         self._loop.call_later(STRANGERS_PAUSE, self._resume_strangers, strangers)
