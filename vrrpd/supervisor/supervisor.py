@@ -207,6 +207,9 @@ class Supervisor:
         self._selector.unregister(speaker.pidfd)
         self._speaker = None
         speaker.close()
+        for request in [*self._replies]:
+            _, reply = self._replies.pop(request)
+            reply({"ok": False, "error": "the speaker died before it answered; look at its log"})
         code = os.waitstatus_to_exitcode(status)
         if self._kill_at is not None:
             self._exit_code = EXIT_OK if code == 0 else EXIT_FAILED
