@@ -182,10 +182,13 @@ class LinkMonitor:
         return monitor
 
     def _take(self, message: Message) -> "tuple[Link | InterfaceAddress, ...]":
-        if message.type in (RTM_NEWLINK, RTM_DELLINK):
-            return self._take_link(message)
-        if message.type in (RTM_NEWADDR, RTM_DELADDR):
-            return self._take_address(message)
+        try:
+            if message.type in (RTM_NEWLINK, RTM_DELLINK):
+                return self._take_link(message)
+            if message.type in (RTM_NEWADDR, RTM_DELADDR):
+                return self._take_address(message)
+        except (struct.error, ValueError):  # shorter than its header, or an address of another length
+            return ()
         return ()
 
     def _take_link(self, message: Message) -> tuple[Link, ...]:
