@@ -18,6 +18,8 @@ D = TypeVar("D", bound=Daemon)
 DEADLINE = 20.0
 """Seconds after which something will not happen any more, however busy the machine is."""
 ADVERT_INT = 0.1
+ADVERT_INT_ALONE = 0.02
+"""For a router that has its LAN to itself: nobody takes over from it, however late it is."""
 VIPS = {4: "192.0.2.100/32", 6: "2001:db8::100/128"}
 """The virtual address of a family that most tests use."""
 
@@ -47,6 +49,11 @@ def settings(family: int, priority: int = 100, *extra: str, vrid: int = 51, **ch
     """A virtual router with the usual address of its family."""
     usual: dict[str, Any] = {"addresses": (VIPS[family],), "advert_int": ADVERT_INT}
     return RouterSettings(vrid, priority=priority, extra=extra, **(usual | changes))
+
+
+def alone(family: int, *extra: str, **changes: Any) -> RouterSettings:
+    """A virtual router that is MASTER soon, and that no other is to share."""
+    return settings(family, 100, *extra, **({"advert_int": ADVERT_INT_ALONE} | changes))
 
 
 def ip_of(address: str) -> str:

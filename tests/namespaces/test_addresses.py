@@ -9,7 +9,7 @@ from ipaddress import ip_interface
 import pytest
 
 from benchmarks.peers import BACKUP, MASTER, Vrrpd
-from tests.peers import DEADLINE, VIPS, Network, eventually, families, ip_of, settings
+from tests.peers import DEADLINE, VIPS, Network, alone, eventually, families, ip_of, settings
 from vrrpd.lan.capture import Capture
 from vrrpd.lan.hosts import Host, Interface
 
@@ -19,7 +19,6 @@ MAIN_TABLE = 254
 MANY = 200
 Entry = Mapping[str, object]
 """Of `virtual_ipaddress`, in its long form."""
-QUICK = 0.02
 
 
 def routes(host: Host, ifname: str) -> set[str]:
@@ -75,7 +74,7 @@ def test_an_address_brings_its_route_only_where_there_is_none(
     network: Network, vip: str, extra: Entry, new_routes: set[str]
 ) -> None:
     family = ip_interface(vip).version
-    router = network.vrrpd("r1", settings(family, advert_int=QUICK))
+    router = network.vrrpd("r1", alone(family))
     before = routes(router.host, "eth0")
     configure(router, {"address": vip, **extra})
     run_as_master(router)
@@ -89,7 +88,7 @@ def test_an_address_brings_its_route_only_where_there_is_none(
 def test_an_ipv6_address_is_usable_at_once(network: Network) -> None:
     host = network.lan.host("r1", dad=True)
     eventually(host.link_local, "the host's own link-local address")
-    router = network.vrrpd("r1", settings(6, advert_int=QUICK), host=host)
+    router = network.vrrpd("r1", alone(6), host=host)
     router.start()
     with Capture(network.lan) as capture:
         frame = capture.wait_for(lambda frame: str(frame.announces) == "2001:db8::100", DEADLINE)
@@ -99,7 +98,7 @@ def test_an_ipv6_address_is_usable_at_once(network: Network) -> None:
 
 
 def test_an_address_can_have_another_interface_and_a_label(network: Network) -> None:
-    router = network.vrrpd("r1", settings(4, advert_int=QUICK))
+    router = network.vrrpd("r1", alone(4))
     router.host.add_interface("eth1", network.lan, [])
     configure(router, {"address": "198.51.100.9/24", "dev": "eth1", "label": "eth1:vip"}, "192.0.2.100/32")
     run_as_master(router)
@@ -111,7 +110,7 @@ def test_an_address_can_have_another_interface_and_a_label(network: Network) -> 
 
 
 def test_a_router_needs_the_interface_of_each_address(network: Network) -> None:
-    router = network.vrrpd("r1", settings(4, advert_int=QUICK))
+    router = network.vrrpd("r1", alone(4))
     router.host.add_interface("eth1", network.lan, [])
     configure(router, "192.0.2.100/32", {"address": "198.51.100.9/24", "dev": "eth1"})
     run_as_master(router)
@@ -174,7 +173,7 @@ def test_the_hosts_own_address_is_adopted_and_stays(network: Network, when: str,
 
 
 def test_the_hosts_own_address_that_goes_while_we_are_master_is_put_there_by_us(network: Network) -> None:
-    router = network.vrrpd("r1", settings(4))
+    router = network.vrrpd("r1", alone(4))
     router.host.add_address("192.0.2.100/24")
     router.start()
     router.wait_until(MASTER, DEADLINE)
@@ -244,7 +243,7 @@ def test_removing_a_leftover_does_not_take_the_owners_address_along(network: Net
 
 @pytest.mark.parametrize("entries", [("198.51.100.1/24", "198.51.100.2/24", "198.51.100.3/24")])
 def test_a_reload_that_drops_the_primary_keeps_its_secondaries(network: Network, entries: tuple[str, ...]) -> None:
-    router = network.vrrpd("r1", settings(4, advert_int=QUICK))
+    router = network.vrrpd("r1", alone(4))
     router.host.add_interface("eth1", network.lan, [])
     router.host.sysctl("net.ipv4.conf.all.promote_secondaries", 0)
     tables = [{"address": address, "dev": "eth1"} for address in entries]
@@ -258,7 +257,7 @@ def test_a_reload_that_drops_the_primary_keeps_its_secondaries(network: Network,
 
 
 def test_deleting_the_primary_by_hand_takes_no_virtual_address_for_long(network: Network) -> None:
-    router = network.vrrpd("r1", settings(4, advert_int=QUICK))
+    router = network.vrrpd("r1", alone(4))
     router.host.add_interface("eth1", network.lan, ["198.51.100.200/24"])
     router.host.sysctl("net.ipv4.conf.all.promote_secondaries", 0)
     vips = [f"198.51.100.{n}/24" for n in range(1, 6)]
@@ -273,7 +272,7 @@ def test_deleting_the_primary_by_hand_takes_no_virtual_address_for_long(network:
 
 @families
 def test_an_address_deleted_by_hand_is_put_back_ever_later_and_announced(network: Network, family: int) -> None:
-    router = network.vrrpd("r1", settings(family, 100, "garp_master_delay = 0"))
+    router = network.vrrpd("r1", alone(family, "garp_master_delay = 0"))
     router.start()
     router.wait_until(MASTER, DEADLINE)
     vip = VIPS[family]
@@ -308,7 +307,7 @@ def test_an_address_deleted_while_backup_stays_away(network: Network) -> None:
 
 @pytest.mark.parametrize("back_at_once", [True, False])
 def test_a_flush_of_the_interface_is_survived(network: Network, back_at_once: bool) -> None:
-    router = network.vrrpd("r1", settings(4))
+    router = network.vrrpd("r1", alone(4))
     router.start()
     router.wait_until(MASTER, DEADLINE)
     router.host.netlink("flush_addr", index=router.host.index("eth0"))

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import pytest
 
 from benchmarks.peers import MASTER, Vrrpd
-from tests.peers import DEADLINE, VIPS, Network, advert_of, eventually, families, ip_of, settings
+from tests.peers import DEADLINE, VIPS, Network, advert_of, alone, eventually, families, ip_of, settings
 from vrrpd import __version__
 from vrrpd.lan.capture import Capture
 from vrrpd.supervisor.control import CONNECTIONS_MAX
@@ -29,7 +29,7 @@ MANY_CLIENTS = 100
 @pytest.fixture
 def router(network: Network) -> Vrrpd:
     """The only router of its LAN, MASTER."""
-    daemon = network.vrrpd("r1", settings(4))
+    daemon = network.vrrpd("r1", alone(4))
     daemon.start()
     daemon.wait_until(MASTER, DEADLINE)
     return daemon
@@ -83,30 +83,30 @@ def test_the_socket_is_for_its_owner_alone(router: Vrrpd) -> None:
     assert stat.S_IMODE(router.control_socket.stat().st_mode) == 0o600
 
 
-@pytest.mark.parametrize(
-    "request_line",
-    [
-        b"\n",
-        b"status\n",
-        b"[]\n",
-        b"null\n",
-        b'{"command": 1}\n',
-        b'{"command": ["status"]}\n',
-        b'{"command": "\\ud800"}\n',
-        b'{"command": "shutdown"}\n',
-        b'{"command": ' + b"9" * 5000 + b"}\n",
-        b"[" * 60000 + b"\n",
-        b'{"command":' * 5000 + b"\n",
-        b"\xff\xfe\x00\x80\n",
-        b"GET / HTTP/1.1\r\nHost: vrrpd\r\n\r\n",
-    ],
-    ids=lambda request: repr(request[:24]),
+GARBAGE = (
+    b"\n",
+    b"status\n",
+    b"[]\n",
+    b"null\n",
+    b'{"command": 1}\n',
+    b'{"command": ["status"]}\n',
+    b'{"command": "\\ud800"}\n',
+    b'{"command": "shutdown"}\n',
+    b'{"command": ' + b"9" * 5000 + b"}\n",
+    b"[" * 60000 + b"\n",
+    b'{"command":' * 5000 + b"\n",
+    b"\xff\xfe\x00\x80\n",
+    b"GET / HTTP/1.1\r\nHost: vrrpd\r\n\r\n",
 )
-def test_garbage_is_answered_with_an_error(router: Vrrpd, request_line: bytes) -> None:
-    answer = json.loads(spoken(router, request_line))
-    assert answer["ok"] is False
-    assert answer["error"]
+
+
+def test_garbage_is_answered_with_an_error(router: Vrrpd) -> None:
+    for line in GARBAGE:
+        answer = json.loads(spoken(router, line))
+        assert answer["ok"] is False
+        assert answer["error"]
     assert router.state() == MASTER
+    assert router.status()["speaker_restarts"] == 0
 
 
 def test_a_huge_line_is_cut_off(router: Vrrpd) -> None:
@@ -215,7 +215,7 @@ def test_a_reload_that_no_longer_needs_a_missing_interface_ends_the_fault(router
 def test_a_daemon_that_is_stopped_resigns_and_takes_its_addresses_along(
     network: Network, family: int, number: signal.Signals
 ) -> None:
-    router = network.vrrpd("r1", settings(family))
+    router = network.vrrpd("r1", alone(family))
     router.write_configuration()
     process = router.run()
     router.wait_until(MASTER, DEADLINE)
@@ -239,7 +239,7 @@ def test_a_second_daemon_on_the_same_socket_is_refused(router: Vrrpd) -> None:
 
 @pytest.mark.parametrize("capability", ["net_raw", "net_admin"])
 def test_a_daemon_without_its_capabilities_says_which_it_lacks(network: Network, capability: str) -> None:
-    router = network.vrrpd("r1", settings(4))
+    router = network.vrrpd("r1", alone(4))
     router.write_configuration()
     run = [sys.executable, "-m", "vrrpd", "run", "-c", str(router.configuration)]
     done = router.host.run(["setpriv", f"--bounding-set=-{capability}", *run], check=False, timeout=DEADLINE)

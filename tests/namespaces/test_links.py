@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.peers import BACKUP, MASTER, RouterSettings, Vrrpd
-from tests.peers import DEADLINE, VIPS, Network, advert_of, eventually, families, ip_of, settings
+from tests.peers import DEADLINE, VIPS, Network, advert_of, alone, eventually, families, ip_of, settings
 from vrrpd.lan.capture import Capture
 from vrrpd.lan.hosts import Host
 from vrrpd.net.addresses import requests
@@ -49,7 +49,7 @@ def rename(host: Host, before: str, after: str) -> None:
 @families
 @pytest.mark.parametrize("how", LINK_FAULTS)
 def test_link_down_is_a_fault_at_once_and_up_is_waited_for(network: Network, family: int, how: str) -> None:
-    router = running(network, settings(family, 100, "link_up_delay = 1.0"))
+    router = running(network, alone(family, "link_up_delay = 1.0"))
     host, vip = router.host, ip_of(VIPS[family])
     virtual = [ip_interface(entry["address"]) for entry in router.router_status()["vips"]]
     own = [address for address in host.addresses() if address not in virtual]
@@ -72,7 +72,7 @@ def test_link_down_is_a_fault_at_once_and_up_is_waited_for(network: Network, fam
 
 def test_a_flapping_link_does_not_bring_the_router_back(network: Network) -> None:
     """Each flap starts the delay anew, so no advert leaves in between."""
-    router = running(network, settings(4, 100, "link_up_delay = 2.0"))
+    router = running(network, alone(4, "link_up_delay = 2.0"))
     router.host.cut_carrier()
     router.wait_until(FAULT, DEADLINE)
     transitions = router.router_status()["counters"]["transitions"]
@@ -92,7 +92,7 @@ def test_a_flapping_link_does_not_bring_the_router_back(network: Network) -> Non
 def test_an_interface_that_is_missing_is_waited_for(network: Network, family: int) -> None:
     host = network.lan.host("r1")
     host.remove_interface()
-    router = network.vrrpd("r1", settings(family), host=host)
+    router = network.vrrpd("r1", alone(family), host=host)
     router.start()
     router.wait_until(FAULT, DEADLINE)
     assert f"eth0 IPV{family}: eth0 does not exist; waiting for it" in router.log
@@ -126,7 +126,7 @@ def test_an_interface_that_is_made_again_is_followed(network: Network, family: i
 
 def test_an_interface_that_is_made_again_unseen_with_the_same_index_is_opened_again(network: Network) -> None:
     """The kernel forgot the group; the speaker was not running while it happened."""
-    router = running(network, settings(4))
+    router = running(network, alone(4))
     host = router.host
     router.freeze()
     index = host.index("eth0")
@@ -145,7 +145,7 @@ def test_an_interface_that_is_made_again_unseen_with_the_same_index_is_opened_ag
 
 @families
 def test_a_renamed_interface_is_left_and_found_again(network: Network, family: int) -> None:
-    router = running(network, settings(family))
+    router = running(network, alone(family))
     host, vip = router.host, ip_of(VIPS[family])
     rename(host, "eth0", "wan0")
     router.wait_until(FAULT, DEADLINE)
@@ -158,7 +158,7 @@ def test_a_renamed_interface_is_left_and_found_again(network: Network, family: i
 
 @families
 def test_another_interface_that_takes_the_name_is_used(network: Network, family: int) -> None:
-    router = running(network, settings(family))
+    router = running(network, alone(family))
     host, vip = router.host, ip_of(VIPS[family])
     host.add_interface("eth1", network.lan)
     rename(host, "eth0", "old0")
@@ -202,7 +202,7 @@ def test_adverts_come_from_the_interfaces_address_of_the_moment(network: Network
 
 
 def test_a_second_address_keeps_the_source_until_the_first_goes(network: Network) -> None:
-    router = running(network, settings(4))
+    router = running(network, alone(4))
     router.host.sysctl("net.ipv4.conf.all.promote_secondaries", 1)
     router.host.add_address("192.0.2.202/24")
     with Capture(network.lan) as capture:
@@ -214,7 +214,7 @@ def test_a_second_address_keeps_the_source_until_the_first_goes(network: Network
 
 def test_a_tentative_link_local_address_is_waited_for(network: Network) -> None:
     host = network.lan.host("r1", dad=True)
-    router = network.vrrpd("r1", settings(6), host=host)
+    router = network.vrrpd("r1", alone(6), host=host)
     router.start()
     router.wait_until(FAULT, DEADLINE)
     assert "eth0 has no link-local IPv6 address that is ready for use" in router.log
@@ -269,7 +269,7 @@ def netlink_storm(host: Host) -> None:
 
 
 def test_an_overflow_of_the_netlink_socket_is_recovered_from(network: Network) -> None:
-    router = running(network, settings(4))
+    router = running(network, alone(4))
     host = router.host
     speaker = router.status()["processes"]["speaker"]
     os.kill(speaker, signal.SIGSTOP)
