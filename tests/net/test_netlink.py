@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
 
 from vrrpd.net.addresses import ADDRESS_PROTOCOL, IFA_F_NODAD, IFA_F_NOPREFIXROUTE, requests
-from vrrpd.net.netlink import HEADER, Message, attributes, read, route_socket, split, transact
+from vrrpd.net.netlink import HEADER, Batch, Message, attributes, read, route_socket, split, transact
 
 PAYLOADS = st.binary(max_size=64)
 ATTRIBUTES = st.dictionaries(st.integers(0, 0x3FFF), PAYLOADS, max_size=8)
@@ -72,13 +72,13 @@ def test_an_address_is_encoded_once_and_completed_with_the_interface(
 def test_nothing_is_read_from_a_quiet_socket_and_an_empty_batch_is_no_request() -> None:
     with route_socket() as route:
         assert read(route) == []
-        assert transact(route, []) == {}
+        assert transact(route, Batch([])) == {}
 
 
 def test_a_batch_goes_on_past_errors_and_tells_them_by_position() -> None:
     bad = requests(IPv4Interface("192.0.2.1/32"), label=None, noprefixroute=True).on(0x7FFFFFFF)
     with route_socket() as route:
-        failed = transact(route, [bad.remove, bad.add, bad.remove])
+        failed = transact(route, Batch([bad.remove, bad.add, bad.remove]))
         assert {at: error.errno for at, error in failed.items()}.keys() == {0, 1, 2}
         assert failed[0].errno in (errno.ENODEV, errno.EPERM)  # EPERM for who may not change addresses
         assert read(route) == []  # nothing is left for the next batch to trip over

@@ -56,7 +56,7 @@ class Speaker:
         return heard
 
     def hears_of_strangers(self) -> list[Packet]:
-        return [packet for packet, _ in iter(self.socket.receive_stranger, (None, 0)) if packet]
+        return [packet for packet in iter(self.socket.receive_stranger, None) if packet]
 
     def close(self) -> None:
         self.socket.close()

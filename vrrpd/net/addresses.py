@@ -42,7 +42,7 @@ class AddressRequests:
     renew: bytes
     """Start its lifetime anew."""
     perpetuate: bytes
-    """Let it last for ever. The kernel leaves the route of an IPv6 address that does not behind when that is removed."""
+    """Let it last for ever: with an IPv6 address that does not, the kernel does not remove its route."""
     remove: bytes
 
     def on(self, index: int) -> "AddressRequests":
