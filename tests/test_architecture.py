@@ -17,8 +17,9 @@ ALLOWED = {
     "net": {"protocol"},
     "speaker": {"channel", "config", "ledger", "net", "protocol"},
     "supervisor": {"channel", "config", "ledger", "speaker"},
-    "lan": {"net", "protocol"},
-    "cli": {"config", "supervisor"},
+    "lan": {"config", "net", "protocol", "supervisor"},
+    "demo": {"lan", "protocol", "supervisor"},
+    "cli": {"config", "demo", "lan", "supervisor"},
 }
 
 PURE = {"asyncio", "socket", "time", "logging", "os", "select", "selectors", "threading", "subprocess"}

@@ -24,6 +24,7 @@ _CLONE_NEWNET: Final = 0x40000000
 _MS_REC: Final = 0x4000
 _MS_PRIVATE: Final = 1 << 18
 _PR_SET_PDEATHSIG: Final = 1
+_PR_SET_CHILD_SUBREAPER: Final = 36
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -78,10 +79,7 @@ class Namespace:
     def _settle(private: Sequence[str]) -> int:
         _unshare(_CLONE_NEWNET | (_CLONE_NEWNS if private else 0))
         if private:
-            # Else what is mounted here would appear on the machine as well.
-            _checked(_libc.mount(b"none", b"/", None, _MS_REC | _MS_PRIVATE, None), "mount --make-rprivate /")
-        for directory in private:
-            _checked(_libc.mount(b"tmpfs", directory.encode(), b"tmpfs", 0, b"mode=755"), f"mount {directory}")
+            _mount_empty(private)
         return _open_network()
 
     def call(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
@@ -137,6 +135,88 @@ class Namespace:
         _kill_inhabitants(self.descriptor)
         os.close(self.descriptor)
         self._thread.shutdown()
+
+
+_ENDING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class Interrupted(KeyboardInterrupt):
+    """Somebody wants this program to end: a person at the terminal, an administrator, or the terminal that closes."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.number = number
+        """Of the signal."""
+
+
+@contextlib.contextmanager
+def interruptible() -> Iterator[None]:
+    """SIGINT, SIGTERM and SIGHUP raise `Interrupted` inside the block, once; also where a shell had them ignored."""
+
+    def interrupt(number: int, _frame: object) -> None:
+        _ignore_interruptions()
+        raise Interrupted(number)
+
+    before = {number: signal.signal(number, interrupt) for number in _ENDING}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _ignore_interruptions() -> None:
+    for number in _ENDING:
+        signal.signal(number, signal.SIG_IGN)
+
+
+@contextlib.contextmanager
+def nothing_left_behind() -> Iterator[None]:
+    """What is started inside the block, and what that starts in turn, is dead when the block ends, however it ends.
+
+    Processes whose parent died become this one's children, which is how they are found. Signals that interrupt a program
+    are ignored meanwhile: it is ending anyway.
+
+    If this process is killed itself, what `Namespace.popen` started is killed by the kernel.
+    """
+    _checked(_libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), "prctl")
+    try:
+        yield
+    finally:
+        _ignore_interruptions()
+        _kill_children()
+
+
+def _kill_children() -> None:
+    while children := [
+        int(child)
+        for task in os.scandir("/proc/self/task")
+        for child in Path(task.path, "children").read_text(encoding="ascii").split()
+    ]:
+        for child in children:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(child, signal.SIGKILL)
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(-1, 0)
+
+
+def own_directory(path: str) -> None:
+    """Give this process, and the namespaces that it makes, an empty directory that dies with them.
+
+    Call it before any thread is started.
+
+    Raises:
+        OSError: no right to make a mount namespace, or no such directory.
+    """
+    _unshare(_CLONE_NEWNS)
+    _mount_empty([path])
+
+
+def _mount_empty(directories: Sequence[str]) -> None:
+    # Else what is mounted here would appear on the machine as well.
+    _checked(_libc.mount(b"none", b"/", None, _MS_REC | _MS_PRIVATE, None), "mount --make-rprivate /")
+    for directory in directories:
+        _checked(_libc.mount(b"tmpfs", directory.encode(), b"tmpfs", 0, b"mode=755"), f"mount {directory}")
 
 
 def _inhabitants(network: os.stat_result) -> list[int]:
