@@ -1,7 +1,10 @@
 # Everything runs in .venv, which is made from the lock files. Debian packages that the tests need are installed as root.
 BIN := .venv/bin
 
-.PHONY: test lint fmt bench soak clean
+.PHONY: demo test lint fmt bench soak clean
+
+demo: .venv/installed  ## live failovers of real routers in namespaces, and their outage; DEMO="--fault all"
+	$(BIN)/vrrpd demo $(DEMO)
 
 test: .venv/installed-dev  ## unit, simulation, namespaces, interop with real keepalived and FRR
 	.ci/packages keepalived frr

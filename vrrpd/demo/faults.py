@@ -17,6 +17,8 @@ Bound = Callable[[float, int], float]
 
 RELOADED_PRIORITY: Final = 10
 """How much a reload raises the master's priority: it stays the best."""
+_GLANCE: Final = 0.1
+"""Seconds that a speaker gets to answer; one that dies meanwhile never does."""
 EXTRA_ADDRESS: Final = {4: "192.0.2.101/32", 6: "2001:db8::101/128"}
 """What a reload adds to a router of that family."""
 
@@ -69,7 +71,12 @@ def _crash(master: Vrrpd) -> Condition:
     status = master.status()
     restarts = status["speaker_restarts"]
     os.kill(status["processes"]["speaker"], signal.SIGKILL)
-    return lambda: _is_master(master) and master.status()["speaker_restarts"] > restarts
+
+    def resumed() -> bool:
+        entry = master.glance(_GLANCE)
+        return entry is not None and entry["state"] == MASTER and master.status()["speaker_restarts"] > restarts
+
+    return resumed
 
 
 def _nothing_to_heal(master: Vrrpd) -> Condition:

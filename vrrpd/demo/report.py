@@ -71,7 +71,11 @@ class Measurement:
 
     @property
     def within_bound(self) -> bool:
-        """Whether the client was without answers no longer than promised, as closely as its probes can tell."""
+        """Whether the client was without answers no longer than promised, as closely as its probes can tell; where
+        nothing is to be lost, whether nothing was.
+        """
+        if not self.outage_bound:
+            return not self.during.lost
         return self.during.outage - self.during.resolution <= self.outage_bound
 
     @property

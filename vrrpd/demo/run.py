@@ -109,10 +109,9 @@ class Demo:
         time.sleep(setting.dwell)
 
     def _add_router(self, host: Host, priority: int) -> None:
-        setting = RouterSettings(
-            VRID, (ADDRESS[self.setting.family],), priority=priority, advert_int=self.setting.advert_int
-        )
-        router = Vrrpd(host, self._directory / host.name, [setting])
+        address, advert_int = ADDRESS[self.setting.family], self.setting.advert_int
+        settings = RouterSettings(VRID, (address,), priority=priority, advert_int=advert_int)
+        router = Vrrpd(host, self._directory / host.name, [settings])
         self.routers.append(router)
         self._macs[host.mac()] = router
 
@@ -185,9 +184,7 @@ class Demo:
         mac = master.host.mac()
 
         def is_takeover(frame: Frame) -> bool:
-            return (
-                frame.is_advert and frame.virtual_router_id == VRID and frame.source_mac != mac and frame.priority > 0
-            )
+            return frame.is_advert and frame.source_mac != mac and frame.priority > 0
 
         try:
             first = self.capture.wait_for(is_takeover, self.setting.deadline, since=began)
@@ -222,9 +219,8 @@ class Demo:
         deadline = time.monotonic() + self.setting.deadline
         while not condition():
             if time.monotonic() > deadline:
-                name = router.host.name
                 raise DemoError(
-                    f"{name}: in {self.setting.deadline:g} s it did not come to be that {what}\n{router.log}"
+                    f"{router.host.name}: {what}: not within {self.setting.deadline:g} s; its log:\n{router.log}"
                 )
             time.sleep(_POLL)
 

@@ -89,13 +89,12 @@ class LiveView:
 
     def _title(self, demo: Demo) -> RenderableType:
         setting = demo.setting
+        what = f"  VRID {VRID}, {setting.address}, advert_int {setting.advert_int:g} s"
         title = Table.grid(expand=True)
         title.add_column()
         title.add_column(justify="right")
         title.add_row(
-            Text.assemble(
-                ("vrrpd demo", "bold"), f"  VRID {VRID}, {setting.address}, advert_int {setting.advert_int:g} s"
-            ),
+            Text.assemble(("vrrpd demo", "bold"), what),
             Text(f"{demo.seconds:.0f} s, Ctrl-C ends", style="dim"),
         )
         return title
@@ -123,14 +122,12 @@ def _row(demo: Demo, router: Vrrpd, colour: str, adverts: int) -> tuple[Renderab
     name = router.host.name
     mark = demo.marks.get(name, "")
     entry = router.glance(_GLANCE)
-    state = entry["state"] if entry else "-"
+    state = ("yields" if entry.get("yielding") else entry["state"]) if entry else "-"
     priority = entry["effective_priority"] if entry else router.routers[0].priority
     return (
         Text(name, style=f"bold {colour}"),
         str(priority),
-        Text(
-            "yields" if entry and entry.get("yielding") else state, style=f"bold {colour}" if state == MASTER else "dim"
-        ),
+        Text(state, style=f"bold {colour}" if state == MASTER else "dim"),
         str(adverts),
         Text("● here", style=colour) if router.host.has_address(demo.setting.address) else Text("-", style="dim"),
         Text(mark, style="bold red"),
