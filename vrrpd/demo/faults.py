@@ -214,7 +214,7 @@ FAULTS: Final = {
         ),
         Fault(
             "heal",
-            "the switch forwards nothing of it, so there are two masters; then they meet",
+            "its cable is dead, so there are two masters; then they meet",
             "a failover; when they meet again, the better one stays and nothing is lost",
             "silent",
             _silence,

@@ -14,11 +14,11 @@ from vrrpd.demo.faults import Fault
 from vrrpd.lan.probe import ProbeResult
 
 LEGEND: Final = (
-    ("Probes, Lost", "echo requests of the client while the fault lasted, and those without an answer"),
-    ("Outage", "from the last answered probe before the longest gap to the first after it"),
-    ("Takeover", "from the old master's last advert to the first advert of its successor"),
-    ("Bound", "3 x advert_int + skew for a silent master, skew for one that resigns; 0: promised"),
-    ("Back", "probes lost while the fault was healed and the master came back; 0 is promised"),
+    ("Probes, Lost", "the client's echo requests meanwhile; those without an answer"),
+    ("Outage", "ms from the last answered probe to the next, at the longest gap"),
+    ("Takeover", "ms from the master's last advert to its successor's first"),
+    ("Bound", "silent master: 3 x advert_int + skew; resigned: skew; 0: promised"),
+    ("Back", "probes lost while the master came back; 0 is promised"),
 )
 
 
@@ -71,9 +71,7 @@ class Measurement:
 
     @property
     def within_bound(self) -> bool:
-        """Whether the client was without answers no longer than promised, as closely as its probes can tell; where
-        nothing is to be lost, whether nothing was.
-        """
+        """Whether the promise was kept, as closely as the probes can tell: no longer outage, or none at all."""
         if not self.outage_bound:
             return not self.during.lost
         return self.during.outage - self.during.resolution <= self.outage_bound
@@ -87,9 +85,8 @@ class Measurement:
     def sentence(self) -> str:
         """The outcome in one line."""
         return (
-            f"{self.fault.name}: {self.during.lost} of {self.during.probes} probes lost, "
-            f"outage {_shown(self.during.outage)} ms (bound {_shown(self.outage_bound)} ms), "
-            f"{self.back.lost} lost on the way back"
+            f"{self.fault.name}: lost {self.during.lost} of {self.during.probes}, "
+            f"outage {_shown(self.during.outage)} ms, bound {_shown(self.outage_bound)} ms; back: lost {self.back.lost}"
         )
 
     def as_dict(self) -> dict[str, Any]:

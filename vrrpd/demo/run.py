@@ -20,6 +20,8 @@ from vrrpd.lan.probe import Prober
 PATIENCE: Final = 0.25
 """Seconds after which an answer counts as none: a client would have tried again."""
 
+_LEAD: Final = 0.1
+"""Seconds before an event from which probes are counted: an outage begins with one that was answered."""
 _POLL: Final = 0.005
 
 
@@ -154,8 +156,8 @@ class Demo:
             fault=fault,
             master=master.host.name,
             successor=successor.host.name if successor else None,
-            during=Passage.of(self.prober.result(began, healed), PATIENCE),
-            back=Passage.of(self.prober.result(healed, ended), PATIENCE),
+            during=Passage.of(self.prober.result(began - _LEAD, healed), PATIENCE),
+            back=Passage.of(self.prober.result(healed - _LEAD, ended), PATIENCE),
             outage_bound=bound,
             takeover=takeover,
             takeover_bound=fault.takeover(self.setting.advert_int, priority) if fault.takeover else None,

@@ -80,11 +80,13 @@ class LiveView:
         demo = self._demo
         if demo is None or not demo.ready.is_set():
             return Group(*self._last_events(EVENTS_MIN), Text("waiting for the election …", style="dim"))
-        parts = [self._title(demo), _routers(demo), _strip(demo, self._console.width - 10), Text()]
+        parts = [self._title(demo), _routers(demo), _strip(demo, self._console.width - 10)]
         used = 8 + len(demo.routers)
         if demo.measurements:
             parts.append(table(demo.measurements))
-            used += 4 + len(demo.measurements)
+            used += 3 + len(demo.measurements)
+        else:
+            parts.append(Text())
         return Group(*parts, *self._last_events(self._console.height - used - 1))
 
     def _title(self, demo: Demo) -> RenderableType:

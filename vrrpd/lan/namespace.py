@@ -304,13 +304,14 @@ def enter_user_namespace_if_needed() -> bool:
         return False
     if threading.active_count() > 1:
         raise NamespaceError("a user namespace must be entered before the first thread starts")
-    uid, gid = os.geteuid(), os.getegid()
+    # Now: inside a namespace without a mapping everybody is nobody.
+    uid, gid, missing = os.geteuid(), os.getegid(), what_is_missing()
     try:
         _unshare(_CLONE_NEWUSER)
         for name, content in (("setgroups", "deny"), ("uid_map", f"0 {uid} 1"), ("gid_map", f"0 {gid} 1")):
             Path(f"/proc/self/{name}").write_text(content, encoding="ascii")
     except OSError as error:
-        raise NamespaceError(f"cannot make network namespaces ({error}): {what_is_missing()}") from error
+        raise NamespaceError(f"cannot make network namespaces ({error}): {missing}") from error
     if not _may_make_networks():
-        raise NamespaceError(f"cannot administer network namespaces: {what_is_missing()}")
+        raise NamespaceError(f"cannot administer network namespaces: {missing}")
     return True
