@@ -17,6 +17,14 @@ JSON = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
+class Begin:
+    """To the speaker, first of all: the configuration to speak by."""
+
+    config: Config
+    drained: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Apply:
     """To the speaker: this is the configuration now."""
 
@@ -76,7 +84,7 @@ class LogLine:
         return cls(record.levelno, record.name, record.created, message)
 
 
-Message = Apply | TellStatus | SetDrained | Stop | Started | Answer | LogLine
+Message = Begin | Apply | TellStatus | SetDrained | Stop | Started | Answer | LogLine
 
 
 def pack(message: Message) -> bytes:

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import uvloop
 
-from vrrpd.channel import Answer, Apply, Inbox, LogLine, Message, SetDrained, Started, Stop, TellStatus, pack
+from vrrpd.channel import Answer, Apply, Begin, Inbox, LogLine, Message, SetDrained, Started, Stop, TellStatus, pack
 from vrrpd.config.model import Config
 from vrrpd.ledger import Ledger
 from vrrpd.speaker import realtime
@@ -21,24 +21,40 @@ LOG_BACKLOG_MAX = 1 << 20
 """Bytes that may wait for a supervisor that does not read; log lines beyond that are dropped."""
 
 
-def run(config: Config, channel: socket.socket, ledger: Ledger, *, drained: bool) -> int:
-    """Speak until told to stop, or until the supervisor is gone; returns the exit code.
+def run(config: Config, channel: socket.socket, ledger: Ledger, *, standby: bool) -> int:
+    """Wait until told to begin, then speak until told to stop, or until the supervisor is gone; returns the exit code.
 
-    The signals that end or reload the daemon are the supervisor's; a terminal sends them to the whole group.
+    A standby takes its time to get ready, so that it can begin at once when the speaker dies. The signals that end or reload the daemon are the supervisor's; a terminal sends them to the whole group.
     """
     for ignored in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
         signal.signal(ignored, signal.SIG_IGN)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_speak(config, channel, ledger, drained=drained))
+        runner.get_loop()
+        if standby:
+            realtime.apply(config)
+            own_pages()
+        inbox = Inbox()
+        begin = _first_message(channel, inbox)
+        if not isinstance(begin, Begin):
+            return 0  # the supervisor is gone
+        return runner.run(_speak(begin, channel, ledger, prepared_for=config if standby else None))
 
 
-async def _speak(config: Config, channel: socket.socket, ledger: Ledger, *, drained: bool) -> int:
+def _first_message(channel: socket.socket, inbox: Inbox) -> Message | None:
+    while data := channel.recv(1 << 16):
+        for message in inbox.feed(data):
+            return message
+    return None
+
+
+async def _speak(begin: Begin, channel: socket.socket, ledger: Ledger, prepared_for: Config | None) -> int:
+    config = begin.config
     loop = asyncio.get_running_loop()
     ended: asyncio.Future[int] = loop.create_future()
     _, link = await loop.create_connection(lambda: SupervisorLink(ended), sock=channel)
     logging.getLogger().handlers[:] = [ChannelHandler(link)]
     try:
-        speaker = Speaker(loop, config, ledger, drained=drained)
+        speaker = Speaker(loop, config, ledger, drained=begin.drained)
     except OSError as error:
         log.critical("cannot start: %s", error)
         return await _end(link, 1)
@@ -47,8 +63,9 @@ async def _speak(config: Config, channel: socket.socket, ledger: Ledger, *, drai
         link.speaker = speaker
         link.send(Started())
         # Now that the first adverts are out:
-        realtime.apply(config)
-        own_pages()
+        if prepared_for != config:
+            realtime.apply(config)
+            own_pages()
         code = await ended
         await speaker.shutdown()
     finally:

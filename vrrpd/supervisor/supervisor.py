@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from vrrpd import __version__
-from vrrpd.channel import Answer, Apply, Inbox, LogLine, Message, SetDrained, Started, Stop, TellStatus, pack
+from vrrpd.channel import Answer, Apply, Begin, Inbox, LogLine, Message, SetDrained, Started, Stop, TellStatus, pack
 from vrrpd.config.load import load
 from vrrpd.config.model import Config
 from vrrpd.config.problems import ConfigError
@@ -88,6 +88,9 @@ class Supervisor:
         }
         self._control = ControlServer(config.control_socket, self._selector, self._commands)
         self._speaker: Speaker | None = None
+        self._standby: Speaker | None = None
+        """Forked and ready, to begin in the moment in which the speaker dies."""
+        self._ever_started = False
         self._start_at: float | None = 0.0
         self._kill_at: float | None = None
         self._crashes: deque[float] = deque(maxlen=CRASHES_TOLERATED)
@@ -116,6 +119,7 @@ class Supervisor:
                     key.data()
         finally:
             signal.set_wakeup_fd(-1)
+            self._dismiss_standby()
             self._control.close()
             self._selector.close()
             wake.close()
@@ -141,25 +145,33 @@ class Supervisor:
             reply({"ok": False, "error": f"the speaker did not answer within {ANSWER_TIMEOUT:g} s; look at its log"})
 
     def _start_speaker(self) -> None:
+        speaker, self._standby = self._standby or self._fork(standby=False), None
+        speaker.send(Begin(self._config, self._drained))
+        speaker.born = time.monotonic()
+        self._speaker = speaker
+        self._selector.register(speaker.channel, selectors.EVENT_READ, self._speaker_says)
+        self._selector.register(speaker.pidfd, selectors.EVENT_READ, self._speaker_died)
+
+    def _fork(self, *, standby: bool) -> Speaker:
         ours, theirs = socket.socketpair()
         gc.freeze()  # a collection in the child would write to, and so copy, every page that both share
         pid = os.fork()
         if not pid:
-            self._become_speaker(ours, theirs)
+            self._become_speaker(ours, theirs, standby=standby)
         theirs.close()
-        speaker = self._speaker = Speaker(pid, ours)
-        self._selector.register(speaker.channel, selectors.EVENT_READ, self._speaker_says)
-        self._selector.register(speaker.pidfd, selectors.EVENT_READ, self._speaker_died)
+        return Speaker(pid, ours)
 
-    def _become_speaker(self, ours: socket.socket, theirs: socket.socket) -> None:
+    def _become_speaker(self, ours: socket.socket, theirs: socket.socket, *, standby: bool) -> None:
         """In the child: let go of what is the parent's, speak, and exit without running the parent's clean-up."""
         code = EXIT_FAILED
         try:
             signal.set_wakeup_fd(-1)
             ours.close()
+            if self._speaker:  # else it would not notice that the parent has died
+                self._speaker.close()
             self._control.abandon()
             self._selector.close()
-            code = speaker_process.run(self._config, theirs, self._ledger, drained=self._drained)
+            code = speaker_process.run(self._config, theirs, self._ledger, standby=standby)
         except BaseException:
             log.exception("the speaker failed; please report this")
         finally:
@@ -191,8 +203,10 @@ class Supervisor:
             )
             logging.getLogger().handle(record)
         elif isinstance(message, Started):
-            speaker.started = True
+            speaker.started = self._ever_started = True
             notify("READY=1")
+            if self._standby is None:
+                self._standby = self._fork(standby=True)
         elif isinstance(message, Answer) and message.request in self._replies:
             _, reply = self._replies.pop(message.request)
             reply({"ok": True, "result": message.result})
@@ -213,7 +227,7 @@ class Supervisor:
         code = os.waitstatus_to_exitcode(status)
         if self._kill_at is not None:
             self._exit_code = EXIT_OK if code == 0 else EXIT_FAILED
-        elif not speaker.started:
+        elif not self._ever_started:
             log.critical("the speaker could not start")
             self._exit_code = EXIT_FAILED
         else:
@@ -238,8 +252,14 @@ class Supervisor:
             self._resign()
             self._start_at = now + pause
         else:
-            log.error("speaker %d %s; starting another", speaker.pid, how)
-            self._start_at = now
+            self._start_speaker()  # before anything that could wait, such as the log
+            log.error("speaker %d %s; another goes on", speaker.pid, how)
+
+    def _dismiss_standby(self) -> None:
+        if self._standby:
+            self._standby.close()  # it waits for a word, and ends when none can come
+            os.waitpid(self._standby.pid, 0)
+            self._standby = None
 
     def _resign(self) -> None:
         """In a process of its own: what kills the speaker might kill this, too."""
