@@ -85,7 +85,7 @@ def test_a_master_that_goes_resigns_and_keeps_the_addresses(event: Event, what: 
 @pytest.mark.parametrize(("event", "state"), [(Shutdown(), State.INIT), (Drain(), State.DRAINED)])
 def test_the_addresses_go_when_the_successor_has_had_its_time(event: Event, state: State) -> None:
     router = after(event)
-    assert router.handle(heard(50)) == (SetTimer(Timer.RELEASE, Centiseconds(10)),)
+    assert router.handle(heard(50)) == (SetTimer(Timer.RELEASE, Centiseconds(20)),)
     assert router.handle(heard(50)) == ()
     assert router.handle(RELEASE_EXPIRED) == (
         CancelTimer(Timer.RELEASE),
@@ -209,7 +209,7 @@ def test_a_successor_announces_again_when_its_predecessor_is_gone() -> None:
     router = router_in_backup(HITLESS)
     router.handle(heard(0))
     effects = router.handle(DOWN_EXPIRED)
-    assert SetTimer(Timer.REANNOUNCE, Centiseconds(20)) in effects
+    assert SetTimer(Timer.REANNOUNCE, Centiseconds(40)) in effects
     assert router.handle(TimerExpired(Timer.REANNOUNCE)) == (Reannounce(),)
 
 

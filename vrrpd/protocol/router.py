@@ -69,11 +69,12 @@ try takes the addresses away from a master that holds them."""
 RELEASE_DELAY = Centiseconds(5)
 """How long a master that has heard a better one goes on to answer: the other needs it to add and announce its addresses
 (keepalived 2.2 was seen to need 0.3 ms for one address, 10 for 200)."""
-HANDOVER_DELAY = Centiseconds(10)
-"""The same for one that resigned; 255 routers of a keepalived that took over at once needed 86 ms."""
+HANDOVER_DELAY = Centiseconds(20)
+"""The same for one that resigned. 255 routers of a keepalived that took over at once needed 86 ms, and a successor may
+have to wait for a processor."""
 HANDOVER_MARGIN = Centiseconds(50)
 """How much later than the longest skew_time a successor may be before there is none."""
-REANNOUNCE_DELAY = Centiseconds(20)
+REANNOUNCE_DELAY = Centiseconds(40)
 """When a successor announces once more: a neighbour that asked meanwhile may have been answered by the predecessor."""
 
 RESIGNED = "the master resigned"

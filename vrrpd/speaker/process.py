@@ -24,7 +24,8 @@ LOG_BACKLOG_MAX = 1 << 20
 def run(config: Config, channel: socket.socket, ledger: Ledger, *, standby: bool) -> int:
     """Wait until told to begin, then speak until told to stop, or until the supervisor is gone; returns the exit code.
 
-    A standby takes its time to get ready, so that it can begin at once when the speaker dies. The signals that end or reload the daemon are the supervisor's; a terminal sends them to the whole group.
+    A standby takes its time to get ready, so that it can begin at once when the speaker dies. The signals that end or
+    reload the daemon are the supervisor's; a terminal sends them to the whole group.
     """
     for ignored in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
         signal.signal(ignored, signal.SIG_IGN)

@@ -1,0 +1,126 @@
+"""A speaker that dies is no failover; one that always dies is; one that hangs notices before it says anything."""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from benchmarks.peers import BACKUP, MASTER, Vrrpd
+from tests.peers import (
+    ADVERT_INT,
+    DEADLINE,
+    VIPS,
+    Network,
+    advert_of,
+    eventually,
+    families,
+    ip_of,
+    settings,
+    wait_served_by,
+)
+from vrrpd.lan.capture import Capture
+from vrrpd.lan.probe import Prober
+
+pytestmark = pytest.mark.namespaces
+
+CRASHES_TO_A_LOOP = 5
+
+
+def pair(network: Network, family: int, advert_int: float = ADVERT_INT) -> tuple[Vrrpd, Vrrpd]:
+    """A MASTER and its BACKUP."""
+    master = network.vrrpd("r1", settings(family, 200, advert_int=advert_int))
+    backup = network.vrrpd("r2", settings(family, 100, advert_int=advert_int))
+    for router, state in ((master, MASTER), (backup, BACKUP)):
+        router.start()
+        router.wait_until(state, DEADLINE)
+    return master, backup
+
+
+def kill_speaker(router: Vrrpd) -> None:
+    """SIGKILL, and wait until another one answers."""
+    before = router.status()
+    os.kill(before["processes"]["speaker"], signal.SIGKILL)
+    eventually(
+        lambda: router.state() and router.status()["speaker_restarts"] > before["speaker_restarts"], "another speaker"
+    )
+
+
+@families
+def test_a_dead_speaker_is_replaced_without_a_failover(network: Network, family: int) -> None:
+    """At an interval at which a busy machine is fast enough in any case; the fast one is measured."""
+    master, backup = pair(network, family, advert_int=1.0)
+    with Prober(network.lan.host("client"), ip_of(VIPS[family])) as prober:
+        prober.wait_answered(DEADLINE)
+        began = time.monotonic()
+        for _ in range(CRASHES_TO_A_LOOP - 1):
+            kill_speaker(master)
+        eventually(lambda: master.router_status()["counters"]["adverts_sent"] > 2, "it advertises")
+        until = time.monotonic()
+        prober.wait_answered(DEADLINE)
+    assert prober.result(since=began, until=until).lost == 0
+    assert master.status()["speaker_restarts"] == CRASHES_TO_A_LOOP - 1
+    assert backup.router_status()["counters"]["transitions"] == {"BACKUP": 1}
+    assert master.router_status()["reason"] == "resumed"
+
+
+@families
+def test_a_crash_loop_resigns(network: Network, family: int) -> None:
+    master, backup = pair(network, family)
+    with Capture(network.lan) as capture, Prober(network.lan.host("client"), ip_of(VIPS[family])) as prober:
+        began = time.monotonic()
+        for _ in range(CRASHES_TO_A_LOOP - 1):
+            kill_speaker(master)
+        os.kill(master.status()["processes"]["speaker"], signal.SIGKILL)
+        capture.wait_for(advert_of(master, 0), DEADLINE, since=began)
+        backup.wait_until(MASTER, DEADLINE)
+        wait_served_by(prober, backup)
+    assert not master.host.has_address(ip_of(VIPS[family]))
+    status = master.router_status()
+    assert status["state"] == "FAULT"
+    assert "keeps crashing" in status["reason"]
+    assert "for the 5th time within 10 s" in master.log
+    assert master.stop() == 0
+
+
+def test_a_speaker_that_is_stopped_for_long_yields_before_it_says_anything(network: Network) -> None:
+    """The two would else be masters together; the one that hung is the better one."""
+    master, backup = pair(network, 4)
+    vip = ip_of(VIPS[4])
+    with Capture(network.lan) as capture, Prober(network.lan.host("client"), vip) as prober:
+        prober.wait_answered(DEADLINE)
+        pids = master.freeze()
+        backup.wait_until(MASTER, DEADLINE)
+        wait_served_by(prober, backup)
+        thawed = time.monotonic()
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+        wait_served_by(prober, master)
+        master.wait_until(MASTER, DEADLINE)
+    # Nothing until it had listened for three intervals and its skew, as a BACKUP does.
+    mac = master.host.mac()
+    since = [frame for frame in capture.frames if frame.source_mac == mac and frame.time > thawed]
+    first = next(frame for frame in since if frame.is_advert or frame.announces)
+    assert first.is_advert
+    beside = [frame for frame in capture.adverts(51) if thawed < frame.time < first.time and frame.source_mac != mac]
+    assert len(beside) >= 3
+    assert "it was silent for" in master.log
+    assert backup.router_status()["counters"]["transitions"] == {"BACKUP": 2, "MASTER": 1}
+
+
+def test_a_supervisor_that_dies_takes_the_standby_along(network: Network) -> None:
+    master = network.vrrpd("r1", settings(4))
+    master.start()
+    master.wait_until(MASTER, DEADLINE)
+    pids = master.pids()
+    os.kill(pids[0], signal.SIGKILL)
+    eventually(lambda: not any(is_alive(pid) for pid in pids[1:]), "speaker and standby are gone")
+    assert not master.host.has_address(ip_of(VIPS[4]))
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False

@@ -1,0 +1,158 @@
+"""A reload touches what it changes and nothing else."""
+
+import json
+import os
+import signal
+import time
+from typing import Any
+
+import pytest
+
+from benchmarks.peers import BACKUP, MASTER, RouterSettings, Vrrpd
+from tests.peers import DEADLINE, VIPS, Network, eventually, families, ip_of, settings
+from vrrpd.lan.capture import Capture
+from vrrpd.lan.probe import Prober
+from vrrpd.supervisor.control import ask
+
+pytestmark = pytest.mark.namespaces
+
+MANY = 200
+RELOADS = 1000
+RELOADS_PER_SECOND = 100
+
+
+def many(**changes: Any) -> RouterSettings:
+    """A router with the usual address, and others."""
+    others = tuple(f"203.0.113.{number}/32" for number in range(1, MANY))
+    return settings(4, 200, **({"addresses": (VIPS[4], *others)} | changes))
+
+
+def master_beside_backup(network: Network, router: RouterSettings) -> tuple[Vrrpd, Vrrpd]:
+    master, backup = network.vrrpd("r1", router), network.vrrpd("r2", settings(4, 100))
+    for daemon, state in ((master, MASTER), (backup, BACKUP)):
+        daemon.start()
+        daemon.wait_until(state, DEADLINE)
+    return master, backup
+
+
+def apply(daemon: Vrrpd, router: RouterSettings) -> dict[str, object]:
+    """Write the configuration anew and have it applied; what the daemon answers."""
+    daemon.routers = [router]
+    daemon.write_configuration()
+    return ask(daemon.control_socket, "reload")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"addresses": (VIPS[4], *(f"203.0.113.{number}/32" for number in range(1, MANY + 1)))},
+        {"addresses": (VIPS[4], *(f"203.0.113.{number}/32" for number in range(2, MANY)))},
+        {"addresses": (VIPS[4], "203.0.113.1/24", *(f"203.0.113.{number}/32" for number in range(2, MANY)))},
+    ],
+    ids=["one more", "one less", "another prefix"],
+)
+def test_one_of_200_addresses_is_changed_and_the_others_are_not_touched(
+    network: Network, changes: dict[str, Any]
+) -> None:
+    master = network.vrrpd("r1", many())
+    master.start()
+    master.wait_until(MASTER, DEADLINE)
+    eventually(lambda: master.router_status()["counters"]["gratuitous_arp_sent"] >= 5 * MANY, "the first set is out")
+    before = created(master)
+    with Capture(network.lan) as capture:
+        began = time.monotonic()
+        assert apply(master, many(**changes))["ok"]
+        wait_for_adverts(master)
+        announced = {str(frame.announces) for frame in capture.frames if frame.announces and frame.time > began}
+    after = created(master)
+    assert {ip_of(address) for address in master.routers[0].addresses} <= after.keys()
+    touched = {address for address in before.keys() | after.keys() if before.get(address) != after.get(address)}
+    assert len(touched) == 1
+    assert announced <= touched
+    assert master.router_status()["counters"]["transitions"] == {"BACKUP": 1, "MASTER": 1}
+
+
+def wait_for_adverts(daemon: Vrrpd) -> None:
+    sent = daemon.router_status()["counters"]["adverts_sent"]
+    eventually(lambda: daemon.router_status()["counters"]["adverts_sent"] > sent + 2, "it advertises on")
+
+
+def created(daemon: Vrrpd) -> dict[str, tuple[int, int]]:
+    """The prefix length of each address of eth0, and when it was put there, which a renewal does not change."""
+    return {
+        message.get_attr("IFA_ADDRESS"): (message["prefixlen"], message.get_attr("IFA_CACHEINFO")["cstamp"])
+        for message in daemon.host.netlink("get_addr", index=daemon.host.index("eth0"))
+    }
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"priority": 150},
+        {"priority": 254},
+        {"advert_int": 0.05},
+        {"advert_int": 1.0},
+        {"preempt": False},
+        {"lines": ("garp_master_repeat = 1", "garp_master_refresh = 1", 'garp_form = "reply"')},
+        {"lines": ('checksum = "message"', 'handover = "immediate"')},
+    ],
+    ids=" ".join,
+)
+def test_other_settings_never_leave_master(network: Network, changes: dict[str, Any]) -> None:
+    router = settings(4, 200)
+    master, backup = master_beside_backup(network, router)
+    with Prober(network.lan.host("client"), ip_of(VIPS[4])) as prober:
+        prober.wait_answered(DEADLINE)
+        began = time.monotonic()
+        lines = changes.pop("lines", ())
+        for one in (settings(4, changes.pop("priority", 200), *lines, **changes), router):
+            assert apply(master, one)["ok"]
+            wait_for_adverts(master)
+        until = time.monotonic()
+        prober.wait_answered(DEADLINE)
+    assert prober.result(since=began, until=until).lost == 0
+    assert master.router_status()["counters"]["transitions"] == {"BACKUP": 1, "MASTER": 1}
+    assert backup.router_status()["counters"]["transitions"] == {"BACKUP": 1}
+
+
+def test_reloads_as_fast_as_they_come(network: Network) -> None:
+    """Every second one changes an address and the priority."""
+    one, other = settings(4, 200), settings(4, 210, addresses=(VIPS[4], "192.0.2.101/32"))
+    master, backup = master_beside_backup(network, one)
+    texts = []
+    for router in (one, other):
+        master.routers = [router]
+        master.write_configuration()
+        texts.append(master.configuration.read_text(encoding="utf-8"))
+    supervisor = master.pids()[0]
+    with Prober(network.lan.host("client"), ip_of(VIPS[4])) as prober:
+        prober.wait_answered(DEADLINE)
+        began = time.monotonic()
+        for number in range(RELOADS):
+            replacement = master.configuration.with_suffix(".new")
+            replacement.write_text(texts[number % 2], encoding="utf-8")
+            replacement.rename(master.configuration)
+            os.kill(supervisor, signal.SIGHUP)
+            time.sleep(max(0.0, began + number / RELOADS_PER_SECOND - time.monotonic()))
+        eventually(lambda: master.router_status()["priority"] == 210, "the last one is applied")
+        until = time.monotonic()
+        prober.wait_answered(DEADLINE)
+    assert prober.result(since=began, until=until).lost == 0
+    assert master.router_status()["counters"]["transitions"] == {"BACKUP": 1, "MASTER": 1}
+    assert backup.router_status()["counters"]["transitions"] == {"BACKUP": 1}
+
+
+@families
+def test_a_bad_file_changes_nothing_and_the_caller_is_told(network: Network, family: int) -> None:
+    master = network.vrrpd("r1", settings(family))
+    master.start()
+    master.wait_until(MASTER, DEADLINE)
+    before = master.router_status()
+    with master.configuration.open("a", encoding="utf-8") as file:
+        file.write("priorty = 3\nadvert_int = 0\n")
+    answer = ask(master.control_socket, "reload")
+    assert answer["ok"] is False
+    assert len(json.loads(json.dumps(answer["problems"]))) == 2
+    after = master.router_status()
+    assert (after["state"], after["priority"]) == (before["state"], before["priority"])
+    assert master.host.has_address(ip_of(VIPS[family]))
