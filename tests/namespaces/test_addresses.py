@@ -50,39 +50,54 @@ def run_as_master(router: Vrrpd) -> None:
     router.wait_until(MASTER, DEADLINE)
 
 
-@pytest.mark.parametrize(
-    ("vip", "extra", "new_routes"),
-    [
-        ("192.0.2.100/32", {}, set()),
-        ("192.0.2.100/24", {}, set()),  # the host's own address has brought the route
-        ("192.0.2.100/24", {"noprefixroute": False}, set()),
-        ("192.0.2.200/28", {}, set()),  # inside the host's /24
-        ("192.0.2.200/28", {"noprefixroute": False}, {"192.0.2.192/28"}),
-        ("198.51.100.17/28", {}, {"198.51.100.16/28"}),
-        ("198.51.100.17/28", {"noprefixroute": True}, set()),
-        ("198.51.100.17/31", {}, {"198.51.100.16/31"}),
-        ("198.51.100.17/1", {}, {"128.0.0.0/1"}),
-        ("2001:db8::100/128", {}, set()),
-        ("2001:db8::100/64", {}, set()),
-        ("2001:db8::f001/120", {}, set()),
-        ("2001:db8:1::100/64", {}, {"2001:db8:1::/64"}),
-        ("2001:db8:1::100/64", {"noprefixroute": True}, set()),
-        ("2001:db8:1::101/127", {}, {"2001:db8:1::100/127"}),
-    ],
-)
-def test_an_address_brings_its_route_only_where_there_is_none(
-    network: Network, vip: str, extra: Entry, new_routes: set[str]
-) -> None:
-    family = ip_interface(vip).version
-    router = network.vrrpd("r1", alone(family))
+ROUTES: dict[str, dict[str, str]] = {
+    "ipv4": {
+        "192.0.2.100/32": "",
+        "192.0.2.101/24": "",  # the host's own address has brought that route
+        "192.0.2.200/28": "",  # and it contains this one
+        "198.51.100.17/28": "198.51.100.16/28",
+        "203.0.113.8/31": "203.0.113.8/31",
+        "198.51.100.99/1": "128.0.0.0/1",
+    },
+    "ipv6": {
+        "2001:db8::100/128": "",
+        "2001:db8::101/64": "",
+        "2001:db8::f001/120": "",
+        "2001:db8:1::100/64": "2001:db8:1::/64",
+        "2001:db8:2::101/127": "2001:db8:2::100/127",
+    },
+}
+"""Addresses of any prefix length, and the route that each brings to a host with 192.0.2.1/24 and 2001:db8::1/64."""
+
+
+def routes_while_master(router: Vrrpd, entries: list[Entry]) -> set[str]:
+    """What MASTER adds to the routes, and takes along when it goes."""
     before = routes(router.host, "eth0")
-    configure(router, {"address": vip, **extra})
+    configure(router, *entries)
     run_as_master(router)
-    assert present(router.host, vip)
-    assert routes(router.host, "eth0") == before | new_routes
+    assert all(present(router.host, str(entry["address"])) for entry in entries)
+    added = routes(router.host, "eth0") - before
     assert router.stop() == 0
-    assert not present(router.host, vip)
+    assert not any(present(router.host, str(entry["address"])) for entry in entries)
     assert routes(router.host, "eth0") == before
+    return added
+
+
+@families
+def test_an_address_brings_its_route_only_where_there_is_none(network: Network, family: int) -> None:
+    router = network.vrrpd("r1", alone(family))
+    expected = ROUTES[f"ipv{family}"]
+    assert routes_while_master(router, [{"address": vip} for vip in expected]) == {*expected.values()} - {""}
+
+
+@families
+def test_noprefixroute_is_done_as_it_says(network: Network, family: int) -> None:
+    router = network.vrrpd("r1", alone(family))
+    vips = ROUTES[f"ipv{family}"]
+    assert routes_while_master(router, [{"address": vip, "noprefixroute": True} for vip in vips]) == set()
+    inside = list(vips)[2]
+    added = routes_while_master(router, [{"address": inside, "noprefixroute": False}])
+    assert added == {str(ip_interface(inside).network)}
 
 
 def test_an_ipv6_address_is_usable_at_once(network: Network) -> None:
