@@ -5,6 +5,7 @@ speaker that must advertise 150 ms after it was started cannot wait for that. So
 and its own `__init__` runs only when somebody asks it for a name.
 """
 
+import importlib
 import importlib.util
 import sys
 from types import ModuleType
@@ -18,6 +19,9 @@ class _DeferredPackage(ModuleType):
         spec = self.__spec__
         if name.startswith("__") or spec is None or spec.loader is None:
             raise AttributeError(name)
+        submodule = f"{self.__name__}.{name}"
+        if importlib.util.find_spec(submodule) is not None:  # as `from package import submodule` finds it
+            return importlib.import_module(submodule)
         self.__class__ = ModuleType  # type: ignore[assignment] # run __init__ once, whatever comes of it
         spec.loader.exec_module(self)
         return getattr(self, name)
