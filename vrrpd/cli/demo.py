@@ -11,7 +11,6 @@ from vrrpd.lan.namespace import (
     enter_user_namespace_if_needed,
     interruptible,
     nothing_left_behind,
-    own_directory,
 )
 
 EXAMPLE = (
@@ -69,11 +68,10 @@ def _run(arguments: argparse.Namespace) -> int:
     setting = Setting(arguments.routers, arguments.advert_int, arguments.family)
     try:
         rootless = enter_user_namespace_if_needed()
-        own_directory("/run")
-    except (NamespaceError, OSError) as error:
+    except NamespaceError as error:
         print(f"vrrpd demo: {error}", file=sys.stderr)
         return EXIT_FAILED
-    with nothing_left_behind():
+    with nothing_left_behind("/run"):
         # Now, so that Ctrl-C is heard while rich and all of pyroute2 are imported, and no other command imports them.
         from vrrpd.demo.play import PlayError, play  # noqa: PLC0415
 

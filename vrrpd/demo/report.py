@@ -121,7 +121,7 @@ def summary(measurements: Sequence[Measurement]) -> RenderableType:
 
 def table(measurements: Sequence[Measurement]) -> Table:
     """A line a fault; times in milliseconds."""
-    shown = Table(box=SIMPLE_HEAD, padding=(0, 1), pad_edge=True)
+    shown = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for name, right in (
         ("Fault", False),
         ("Master", False),

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Final, ParamSpec, TypeVar
+from typing import Any, Final, NoReturn, ParamSpec, TypeVar
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -132,7 +132,7 @@ class Namespace:
         for child in self._children:
             child.kill()
             child.wait()
-        _kill_inhabitants(self.descriptor)
+        _kill_inhabitants(os.fstat(self.descriptor), "net")
         os.close(self.descriptor)
         self._thread.shutdown()
 
@@ -171,45 +171,53 @@ def _ignore_interruptions() -> None:
 
 
 @contextlib.contextmanager
-def nothing_left_behind() -> Iterator[None]:
-    """What is started inside the block, and what that starts in turn, is dead when the block ends, however it ends.
+def nothing_left_behind(directory: str) -> Iterator[None]:
+    """Inside the block this process has a mount namespace of its own, with an empty `directory`; nothing outlives it.
 
-    Processes whose parent died become this one's children, which is how they are found. Signals that interrupt a program
-    are ignored meanwhile: it is ending anyway.
+    What is started inside, and what that starts in turn, is dead when the block ends, however it ends, and soon after
+    this process was killed, stopped processes included. A guardian process sees to it: it knows them by the mount
+    namespace, so hosts are to be made without private directories. Signals that interrupt a program are ignored from the
+    end of the block on: it is ending anyway.
 
-    If this process is killed itself, what `Namespace.popen` started is killed by the kernel.
-    """
-    _checked(_libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), "prctl")
-    try:
-        yield
-    finally:
-        _ignore_interruptions()
-        _kill_children()
-
-
-def _kill_children() -> None:
-    while children := [
-        int(child)
-        for task in os.scandir("/proc/self/task")
-        for child in Path(task.path, "children").read_text(encoding="ascii").split()
-    ]:
-        for child in children:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(child, signal.SIGKILL)
-        with contextlib.suppress(ChildProcessError):
-            os.waitpid(-1, 0)
-
-
-def own_directory(path: str) -> None:
-    """Give this process, and the namespaces that it makes, an empty directory that dies with them.
-
-    Call it before any thread is started.
+    Enter it before any thread is started.
 
     Raises:
         OSError: no right to make a mount namespace, or no such directory.
     """
+    before = os.stat("/proc/self/ns/mnt")
     _unshare(_CLONE_NEWNS)
-    _mount_empty([path])
+    ours = os.stat("/proc/self/ns/mnt")
+    assert not os.path.samestat(before, ours), "else the guardian would kill the whole machine"
+    _mount_empty([directory])
+    # Orphans come to this process, so that it can bury them.
+    _checked(_libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), "prctl")
+    watched, alive = os.pipe()
+    if not os.fork():
+        _guard(watched, alive, ours)
+    os.close(watched)
+    try:
+        yield
+    finally:
+        _ignore_interruptions()
+        os.close(alive)
+        with contextlib.suppress(ChildProcessError):
+            while True:
+                os.waitpid(-1, 0)
+
+
+def _guard(watched: int, alive: int, world: os.stat_result) -> NoReturn:
+    """Wait until nobody holds the other end of the pipe, then kill what is in the mount namespace; then exit."""
+    try:
+        os.setsid()
+        _ignore_interruptions()
+        os.close(alive)
+        nowhere = os.open(os.devnull, os.O_RDWR)
+        for standard in range(3):  # nobody is to wait for what this process might print
+            os.dup2(nowhere, standard)
+        os.read(watched, 1)
+        _kill_inhabitants(world, "mnt", but=os.getppid())
+    finally:
+        os._exit(0)
 
 
 def _mount_empty(directories: Sequence[str]) -> None:
@@ -219,21 +227,20 @@ def _mount_empty(directories: Sequence[str]) -> None:
         _checked(_libc.mount(b"tmpfs", directory.encode(), b"tmpfs", 0, b"mode=755"), f"mount {directory}")
 
 
-def _inhabitants(network: os.stat_result) -> list[int]:
-    found = []
+def _inhabitants(namespace: os.stat_result, kind: str) -> set[int]:
+    found = set()
     for entry in os.scandir("/proc"):
         # A process that is gone, or not ours to look at, is none of ours.
         with contextlib.suppress(OSError):
-            if entry.name.isdigit() and os.path.samestat(os.stat(f"/proc/{entry.name}/ns/net"), network):
-                found.append(int(entry.name))
-    return [pid for pid in found if pid != os.getpid()]
+            if entry.name.isdigit() and os.path.samestat(os.stat(f"/proc/{entry.name}/ns/{kind}"), namespace):
+                found.add(int(entry.name))
+    return found
 
 
-def _kill_inhabitants(descriptor: int) -> None:
+def _kill_inhabitants(namespace: os.stat_result, kind: str, *, but: int = 0) -> None:
     """Kill grandchildren too, which outlive a parent that was killed; they would keep the namespace alive."""
-    network = os.fstat(descriptor)
     deadline = time.monotonic() + 5
-    while (pids := _inhabitants(network)) and time.monotonic() < deadline:
+    while (pids := _inhabitants(namespace, kind) - {os.getpid(), but}) and time.monotonic() < deadline:
         for pid in pids:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
