@@ -91,7 +91,7 @@ def test_the_summary_fits_80_columns_and_says_what_each_number_is() -> None:
     text = out.getvalue()
     assert "…" not in text
     for name in FAULTS:
-        line = next(line for line in text.splitlines() if line.startswith(f"  {name} "))
+        line = next(line for line in text.splitlines() if line.startswith(f" {name} "))
         assert line.split() == [name, "r19", "→", "r20", "12345", "3341", "3341.4", *line.split()[7:]]
     for column in ("Probes", "Lost", "Outage", "Bound", "Takeover", "Back"):
         assert text.count(column) >= 2, f"{column} stands above a column and in the legend"
