@@ -234,7 +234,7 @@ FAULTS: Final = {
         ),
         Fault(
             "reload",
-            "SIGHUP with one more address and another priority, and back",
+            "SIGHUP: one more address, another priority, and back",
             "what does not change is not touched; nobody takes over",
             "reloaded",
             _reload,
