@@ -85,6 +85,11 @@ def test_a_promise_is_kept_or_broken(name: str, outage: float, *, kept: bool) ->
     assert measurement(name, outage).within_bound is kept
 
 
+def test_a_needless_takeover_breaks_the_promise_though_nothing_was_lost() -> None:
+    assert not measurement("crash", takeover_bound=None).within_bound
+    assert measurement("crash", takeover=None, takeover_bound=None).within_bound
+
+
 def test_the_summary_fits_80_columns_and_says_what_each_number_is() -> None:
     out = io.StringIO()
     Console(file=out, width=80).print(summary([measurement(name, 3.3414) for name in FAULTS]))

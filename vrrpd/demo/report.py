@@ -71,10 +71,17 @@ class Measurement:
 
     @property
     def within_bound(self) -> bool:
-        """Whether the promise was kept, as closely as the probes can tell: no longer outage, or none at all."""
+        """Whether the promise was kept: no longer outage, as closely as the probes can tell, and no needless takeover."""
+        if self.usurped:
+            return False
         if not self.outage_bound:
             return not self.during.lost
         return self.during.outage - self.during.resolution <= self.outage_bound
+
+    @property
+    def usurped(self) -> bool:
+        """Whether somebody took over though nobody was to."""
+        return self.takeover is not None and self.takeover_bound is None
 
     @property
     def who(self) -> str:
@@ -143,7 +150,7 @@ def table(measurements: Sequence[Measurement]) -> Table:
             _judged(str(during.lost), good=measurement.within_bound),
             _judged(_shown(during.outage), good=measurement.within_bound),
             _shown(measurement.outage_bound),
-            _shown(measurement.takeover),
+            _judged(_shown(measurement.takeover), good=not measurement.usurped),
             _shown(measurement.takeover_bound),
             _judged(str(measurement.back.lost), good=not measurement.back.lost),
         )
