@@ -71,7 +71,7 @@ class Measurement:
 
     @property
     def within_bound(self) -> bool:
-        """Whether the promise was kept: no longer outage, as closely as the probes can tell, and no needless takeover."""
+        """Whether the promise was kept, as closely as the probes can tell: the outage, and no needless takeover."""
         if self.usurped:
             return False
         if not self.outage_bound:
