@@ -6,6 +6,7 @@ FRR wants a macvlan of its own for each virtual router and family.
 
 import json
 import os
+import re
 import signal
 import time
 from typing import Any, ClassVar, Final
@@ -64,6 +65,20 @@ class Keepalived(Daemon):
         name = (router or self.routers[0]).name
         _, found, after = self.log.rpartition(f"({name}) Entering ")
         return after.split(maxsplit=1)[0] if found else ""
+
+    def adverts_received(self, router: RouterSettings | None = None) -> int:
+        """Adverts that it has accepted."""
+        return self.statistics(router)["Advertisements: Received"]
+
+    def objections(self, router: RouterSettings | None = None) -> list[str]:
+        """What it found wrong with packets that it received, from its error counters."""
+        return [key for key, count in self.statistics(router).items() if "Errors" in key and count]
+
+    def learned_interval(self, router: RouterSettings | None = None) -> float | None:
+        """Seconds between adverts of the master as it was told last, if that is not its own `advert_int`."""
+        name = re.escape((router or self.routers[0]).name)
+        told = re.findall(rf"\({name}\) advertisement interval updated from \d+ms to (\d+)ms by master", self.log)
+        return int(told[-1]) / 1000 if told else None
 
     def statistics(self, router: RouterSettings | None = None) -> dict[str, int]:
         """Its counters, with keepalived's own words for them, such as `Packet Errors: Checksum`.
@@ -166,18 +181,41 @@ class Frr(Daemon):
         word: str = self.router_status(router).get("status", "")
         return {"Master": MASTER, "Backup": BACKUP}.get(word, word)
 
+    def mac(self, router: RouterSettings | None = None) -> str:
+        """Part of `Daemon`: the virtual MAC."""
+        wanted = router or self.routers[0]
+        return f"00:00:5e:00:0{1 if wanted.family == 4 else 2}:{wanted.virtual_router_id:02x}"
+
+    def adverts_received(self, router: RouterSettings | None = None) -> int:
+        """Adverts that it has accepted; 0 while it does not answer."""
+        return int(self.router_status(router).get("stats", {}).get("adverRx", 0))
+
+    def objections(self, router: RouterSettings | None = None) -> list[str]:
+        """What it found wrong with packets that it received; it has no counters for that, but logs each."""
+        vrid = (router or self.routers[0]).virtual_router_id
+        return [line for line in self.log.splitlines() if f"[VRID {vrid}]" in line and "Datagram invalid" in line]
+
+    def learned_interval(self, router: RouterSettings | None = None) -> float | None:
+        """Seconds between adverts of the master as it was told last; None while it does not answer."""
+        found = self.router_status(router).get("masterAdverInterval")
+        return found and found / 1000
+
+    def macvlan(self, router: RouterSettings | None = None) -> str:
+        """The interface that carries the router's addresses."""
+        wanted = router or self.routers[0]
+        return f"vr{wanted.family}-{self.host.index(wanted.interface)}-{wanted.virtual_router_id}"
+
     def _make_macvlan(self, router: RouterSettings) -> None:
-        host, base, vrid = self.host, router.interface, router.virtual_router_id
-        name = f"vr{router.family}-{host.index(base)}-{vrid}"
+        host, base = self.host, router.interface
+        name = self.macvlan(router)
         if host.netlink("link_lookup", ifname=name):
             return
         for scope in ("all", base):
             # Else eth0 answers for addresses of the macvlan, and speaks in their name.
             host.sysctl(f"net.ipv4.conf.{scope}.arp_ignore", 1)
             host.sysctl(f"net.ipv4.conf.{scope}.arp_announce", 2)
-        mac = f"00:00:5e:00:0{1 if router.family == 4 else 2}:{vrid:02x}"
         host.netlink("link", "add", ifname=name, kind="macvlan", link=host.index(base), macvlan_mode="bridge")
-        host.set_link(name, address=mac)
+        host.set_link(name, address=self.mac(router))
         # An EUI-64 link-local would be the same on every router of the VRID.
         host.sysctl(f"net/ipv6/conf/{name}/addr_gen_mode", 3)
         for address in router.advertised:

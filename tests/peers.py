@@ -83,7 +83,7 @@ def wait_served_by(prober: Prober, daemon: Daemon) -> None:
 
 def advert_of(daemon: Daemon, priority: int | None = None) -> Callable[[Frame], bool]:
     """Whether a frame is an advert from that daemon's hardware, with that priority if one is given."""
-    mac = daemon.host.mac()
+    mac = daemon.mac()
     return lambda frame: (
         frame.is_advert and frame.source_mac == mac and (priority is None or frame.priority == priority)
     )

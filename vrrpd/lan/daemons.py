@@ -117,6 +117,10 @@ class Daemon(ABC):
     def state(self, router: RouterSettings | None = None) -> str:
         """`MASTER`, `BACKUP` or another word of the daemon's; empty while unknown. Default: the first router."""
 
+    def mac(self, router: RouterSettings | None = None) -> str:
+        """The hardware address that its adverts come from, and that it announces. Default: the first router."""
+        return self.host.mac((router or self.routers[0]).interface)
+
     def wait_until(self, state: str, timeout: float, router: RouterSettings | None = None) -> None:
         """Wait until the router is in that state.
 
