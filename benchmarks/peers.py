@@ -126,6 +126,10 @@ class Frr(Daemon):
 
     def write_configuration(self) -> None:
         """Part of `Daemon`."""
+        (self.directory / "vrrpd.conf").write_text("\n".join(self._lines()) + "\n", encoding="utf-8")
+        (self.directory / "zebra.conf").write_text("", encoding="utf-8")
+
+    def _lines(self) -> list[str]:
         lines = []
         for router in self.routers:
             vrrp = f" vrrp {router.virtual_router_id}"
@@ -139,8 +143,13 @@ class Frr(Daemon):
                 *router.extra,
                 "exit",
             ]
-        (self.directory / "vrrpd.conf").write_text("\n".join(lines) + "\n", encoding="utf-8")
-        (self.directory / "zebra.conf").write_text("", encoding="utf-8")
+        return lines
+
+    def reload(self) -> None:
+        """Part of `Daemon`: by vtysh, since its vrrpd does nothing on SIGHUP. What is there no longer stays."""
+        self.write_configuration()
+        commands = [word for line in ("configure terminal", *self._lines()) for word in ("-c", line.strip())]
+        self.host.run(["vtysh", "--vty_socket", str(self.directory), "-d", "vrrpd", *commands])
 
     def start(self) -> None:
         """Part of `Daemon`. The macvlans stay when it stops, as on a real machine."""
