@@ -13,6 +13,11 @@ from vrrpd.lan.probe import Prober
 
 pytestmark = pytest.mark.interop
 
+SEVERAL = {
+    4: ("192.0.2.100/32", "192.0.2.7/32", "192.0.2.101/32"),
+    6: ("2001:db8::100/128", "2001:db8::7/128", "2001:db8::101/128"),
+}
+
 
 class Client:
     """A host that pings the address all the time.
@@ -122,8 +127,14 @@ def test_a_worse_peer_follows_replaces_and_yields(
 @peers
 @families
 def test_without_preemption_the_better_one_waits(network: Network, make: type[Peer], family: int) -> None:
-    """First the one, then the other comes to a worse master; each takes over when that one goes."""
-    pair = Pair(network, make, settings(family, 200, preempt=False), settings(family, 100))
+    """First the one, then the other comes to a worse master; each takes over when that one goes. Several addresses."""
+    several = SEVERAL[family]
+    pair = Pair(
+        network,
+        make,
+        settings(family, 200, preempt=False, addresses=several),
+        settings(family, 100, addresses=several),
+    )
     ours, peer = pair.ours, pair.peer
     with Capture(network.lan) as capture:
         peer.start()
@@ -134,8 +145,9 @@ def test_without_preemption_the_better_one_waits(network: Network, make: type[Pe
         assert (ours.state(), peer.state()) == (BACKUP, MASTER)
         peer.stop()
         ours.wait_until(MASTER, DEADLINE)
+    assert all(ours.host.has_address(ip_of(address)) for address in several)
 
-    peer.routers = [settings(family, 220, preempt=False)]
+    peer.routers = [settings(family, 220, preempt=False, addresses=several)]
     with Capture(network.lan) as capture:
         peer.start()
         peer.wait_until(BACKUP, DEADLINE)

@@ -9,7 +9,7 @@ from vrrpd.lan.capture import Capture
 
 pytestmark = pytest.mark.interop
 
-ADVERT_INT = 0.5
+ADVERT_INT = 0.3
 """Seconds; long enough for a skew_time to be told from a down interval on a busy machine."""
 RESOLUTION = 0.01
 """Seconds. FRR cuts its skew_time to whole centiseconds."""

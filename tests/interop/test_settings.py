@@ -15,10 +15,6 @@ pytestmark = pytest.mark.interop
 
 INTERVALS = (0.01, 1, 40.95)
 """Seconds; the last stays in force longest, so it comes last."""
-SEVERAL = {
-    4: ("192.0.2.100/32", "192.0.2.7/32", "192.0.2.101/32"),
-    6: ("2001:db8::100/128", "2001:db8::7/128", "2001:db8::101/128"),
-}
 
 
 def advertises_every(interval: float, daemon: Daemon) -> Callable[[Frame], bool]:
@@ -74,29 +70,6 @@ def test_each_learns_the_intervals_that_the_other_changes_to(network: Network, m
         eventually(partial(has_learned, peer, interval), f"{peer.name} learns {interval} s")
         assert peer.state() == BACKUP
     assert peer.objections() == []
-
-
-@peers
-@families
-def test_several_addresses_are_agreed_on_both_ways(network: Network, make: type[Peer], family: int) -> None:
-    addresses = SEVERAL[family]
-    pair = Pair(network, make, settings(family, 100, addresses=addresses), settings(family, 200, addresses=addresses))
-    ours, peer = pair.ours, pair.peer
-    with Capture(network.lan) as capture:
-        peer.start()
-        peer.wait_until(MASTER, DEADLINE)
-        ours.start()
-        ours.wait_until(BACKUP, DEADLINE)
-        pair.we_follow_in_silence(capture)
-    peer.stop()
-    ours.wait_until(MASTER, DEADLINE)
-    assert all(ours.host.has_address(ip_of(address)) for address in addresses)
-
-    peer.routers = [settings(family, 50, addresses=addresses)]
-    with Capture(network.lan) as capture:
-        peer.start()
-        peer.wait_until(BACKUP, DEADLINE)
-        pair.peer_follows_in_silence(capture)
 
 
 @peers
