@@ -15,6 +15,7 @@ from vrrpd.speaker.host import Host
 from vrrpd.speaker.pacer import BURST
 from vrrpd.speaker.vips import Vip
 
+IPV4 = 4
 CONFLICT_PAUSE = 0.1
 """Seconds between two rounds that conflicting masters cause, so that they cannot make us flood the link."""
 
@@ -29,13 +30,21 @@ class Announcer:
         self._counters = counters
         self._vips = vips
         self._frames: dict[Vip, tuple[str, GarpForm, bytes]] = {}
+        self._awaited: set[Vip] = set()
         self._second_set = host.timers.deadline(self._repeat)
         self._refresh = host.timers.deadline(self._refresh_all)
         self._last_conflict = 0.0
 
     def start(self, vips: Sequence[Vip]) -> None:
-        """Announce addresses that have just come: a first burst at once, what is left of the set at the pace."""
+        """Announce addresses that have just come: a first burst at once, what is left of the set at the pace.
+
+        The kernel finishes an IPv6 address after it has acknowledged it; announced before, it would draw packets that
+        are dropped. Such an address waits for `arrived`.
+        """
         now = time.monotonic()
+        if not all(map(self._is_usable, vips)):
+            self._awaited.update(vip for vip in vips if not self._is_usable(vip))
+            vips = [vip for vip in vips if vip not in self._awaited]
         for vip in vips[:BURST]:
             self.send(vip)
         self._pacer.add(self, vips[BURST:])
@@ -45,6 +54,13 @@ class Announcer:
             self._second_set.at(now + self.settings.master_delay)
         if self.settings.master_refresh:
             self._refresh.at(now + self.settings.master_refresh)
+
+    def arrived(self, vips: Iterable[Vip]) -> None:
+        """The kernel says that these addresses can be used."""
+        awaited = [vip for vip in vips if vip in self._awaited]
+        self._awaited.difference_update(awaited)
+        if awaited:
+            self.start(awaited)
 
     def conflict(self) -> None:
         """Another master was heard: what it made others believe must be put right, at once but not at its pace."""
@@ -68,6 +84,7 @@ class Announcer:
         self._second_set.cancel()
         self._refresh.cancel()
         self._pacer.forget(self)
+        self._awaited.clear()
 
     def prepare(self, vips: Collection[Vip]) -> None:
         """Encode the frames, and open what sends them, before they are needed."""
@@ -86,13 +103,19 @@ class Announcer:
 
     def send(self, vip: Vip) -> None:
         """Announce one address now, if it is here."""
-        if not vip.present or not vip.mac:
+        if not vip.present or not vip.mac or vip in self._awaited:
             return
         if self._kernel.send_frame(vip.index, self._frame(vip)):
             if isinstance(vip.config.address, IPv4Address):
                 self._counters.gratuitous_arp_sent += 1
             else:
                 self._counters.unsolicited_na_sent += 1
+
+    def _is_usable(self, vip: Vip) -> bool:
+        if not vip.held or vip.config.address.version == IPV4:
+            return True
+        entry = self._kernel.monitor.addresses.get(vip.key)
+        return entry is not None and entry.usable
 
     def _frame(self, vip: Vip) -> bytes:
         known = self._frames.get(vip)

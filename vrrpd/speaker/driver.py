@@ -3,7 +3,7 @@
 import errno
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from functools import partial
 from math import inf
@@ -204,6 +204,11 @@ class RouterDriver:
         if vip.held:
             vip.held = False
             self._put_back(vip)
+
+    def addresses_arrived(self, vips: Iterable[Vip]) -> None:
+        """The kernel says that these can be used now."""
+        if self.state is State.MASTER:
+            self._announcer.arrived(vips)
 
     def _put_back(self, vip: Vip) -> None:
         """Somebody deleted an address that is to be here: put it back, the later the more often it happens."""

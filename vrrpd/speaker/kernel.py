@@ -8,6 +8,7 @@ from vrrpd.net.addresses import LIFETIME_INFINITE, requests
 from vrrpd.net.frames import frame_socket
 from vrrpd.net.links import LinkMonitor
 from vrrpd.net.netlink import Batch, route_socket, transact
+from vrrpd.protocol.advert import IP_PROTOCOL
 
 
 class Kernel:
@@ -35,7 +36,8 @@ class Kernel:
         """Asked of the kernel, since only it knows which user namespace rules this network."""
         missing: list[str] = []
         try:
-            socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0).close()
+            # As good as a packet socket to ask with; closing one of those makes the kernel wait for milliseconds.
+            socket.socket(socket.AF_INET, socket.SOCK_RAW, IP_PROTOCOL).close()
         except PermissionError:
             missing.append("CAP_NET_RAW")
         no_interface = requests(IPv4Interface("192.0.2.1/32"), label=None, noprefixroute=False).remove

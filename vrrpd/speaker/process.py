@@ -38,7 +38,7 @@ def run(config: Config, channel: socket.socket, ledger: Ledger, *, standby: bool
         begin = _first_message(channel, inbox)
         if not isinstance(begin, Begin):
             return 0  # the supervisor is gone
-        return runner.run(_speak(begin, channel, ledger, prepared_for=config if standby else None))
+        return runner.run(_speak(begin, channel, inbox, ledger, prepared_for=config if standby else None))
 
 
 def _first_message(channel: socket.socket, inbox: Inbox) -> Message | None:
@@ -48,11 +48,13 @@ def _first_message(channel: socket.socket, inbox: Inbox) -> Message | None:
     return None
 
 
-async def _speak(begin: Begin, channel: socket.socket, ledger: Ledger, prepared_for: Config | None) -> int:
+async def _speak(
+    begin: Begin, channel: socket.socket, inbox: Inbox, ledger: Ledger, prepared_for: Config | None
+) -> int:
     config = begin.config
     loop = asyncio.get_running_loop()
     ended: asyncio.Future[int] = loop.create_future()
-    _, link = await loop.create_connection(lambda: SupervisorLink(ended), sock=channel)
+    _, link = await loop.create_connection(lambda: SupervisorLink(ended, inbox), sock=channel)
     logging.getLogger().handlers[:] = [ChannelHandler(link)]
     try:
         speaker = Speaker(loop, config, ledger, drained=begin.drained)
@@ -63,6 +65,7 @@ async def _speak(begin: Begin, channel: socket.socket, ledger: Ledger, prepared_
         speaker.start()
         link.speaker = speaker
         link.send(Started())
+        link.data_received(b"")  # what came together with the word to begin
         # Now that the first adverts are out:
         if prepared_for != config:
             realtime.apply(config)
@@ -86,11 +89,11 @@ async def _end(link: "SupervisorLink", code: int) -> int:
 class SupervisorLink(asyncio.Protocol):
     """The speaker's end of the socket pair."""
 
-    def __init__(self, ended: asyncio.Future[int]) -> None:
+    def __init__(self, ended: asyncio.Future[int], inbox: Inbox) -> None:
         self.speaker: Speaker | None = None
         self.closed: asyncio.Future[None] = ended.get_loop().create_future()
         self._ended = ended
-        self._inbox = Inbox()
+        self._inbox = inbox
         self._transport: asyncio.Transport | None = None
         self._dropped_lines = 0
 

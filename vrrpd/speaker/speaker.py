@@ -3,6 +3,8 @@
 import asyncio
 import logging
 import time
+from collections import defaultdict
+from collections.abc import Iterable
 from typing import Any
 
 from vrrpd.config.model import Config, VrrpInstance
@@ -219,13 +221,17 @@ class Speaker:
             for driver in [*self._routers.values()]:
                 driver.look_at_interfaces()
             self._index_vips()
-        for change in changes:  # afterwards: what went with its interface was not deleted by anybody
-            if isinstance(change, InterfaceAddress):
-                self._address_changed(change)
+        # Afterwards: what went with its interface was not deleted by anybody.
+        self._addresses_changed(change for change in changes if isinstance(change, InterfaceAddress))
 
-    def _address_changed(self, address: InterfaceAddress) -> None:
-        if address.key in self.kernel.monitor.addresses:
-            return
-        known = self._vips.get(address.key)
-        if known is not None:
-            known[0].address_deleted(known[1])
+    def _addresses_changed(self, changes: Iterable[InterfaceAddress]) -> None:
+        arrived: defaultdict[RouterDriver, list[Vip]] = defaultdict(list)
+        for key in {change.key for change in changes} & self._vips.keys():
+            driver, vip = self._vips[key]
+            entry = self.kernel.monitor.addresses.get(key)
+            if entry is None:
+                driver.address_deleted(vip)
+            elif entry.usable:
+                arrived[driver].append(vip)
+        for driver, vips in arrived.items():
+            driver.addresses_arrived(vips)

@@ -1,8 +1,10 @@
 """Starts the speaker and keeps it running; passes on what the control socket and signals ask for."""
 
+import fcntl
 import gc
 import logging
 import os
+import resource
 import selectors
 import signal
 import socket
@@ -39,6 +41,8 @@ CRASH_LOOP_PAUSE_MAX = 300.0
 """Seconds without a speaker in a crash loop; doubled each time."""
 STABLE_AFTER = 60.0
 """Seconds that a speaker must have lived for the loop to be over."""
+LIFELINE_DESCRIPTOR = 1000
+"""Higher than any other of most speakers, and lower than the usual limit of 1024."""
 EXIT_OK = 0
 EXIT_FAILED = 1
 
@@ -46,11 +50,18 @@ Reply = Callable[[dict[str, Any]], None]
 
 
 class Speaker:
-    """A running speaker process, seen from its parent."""
+    """A running speaker process, seen from its parent.
 
-    def __init__(self, pid: int, channel: socket.socket) -> None:
+    Args:
+        pid: of the process.
+        channel: the parent's end of the socket pair.
+        lifeline: descriptor that becomes readable when the kernel has begun to clear the dead process away.
+    """
+
+    def __init__(self, pid: int, channel: socket.socket, lifeline: int) -> None:
         self.pid = pid
         self.channel = channel
+        self.lifeline = lifeline
         self.pidfd = os.pidfd_open(pid)
         self.inbox = Inbox()
         self.started = False
@@ -67,6 +78,7 @@ class Speaker:
         """Forget it."""
         self.channel.close()
         os.close(self.pidfd)
+        os.close(self.lifeline)
 
 
 class Supervisor:
@@ -149,17 +161,25 @@ class Supervisor:
         speaker.send(Begin(self._config, self._drained))
         speaker.born = time.monotonic()
         self._speaker = speaker
-        self._selector.register(speaker.channel, selectors.EVENT_READ, self._speaker_says)
-        self._selector.register(speaker.pidfd, selectors.EVENT_READ, self._speaker_died)
+        self._selector.register(speaker.channel, selectors.EVENT_READ, partial(self._speaker_says, speaker))
+        self._selector.register(speaker.lifeline, selectors.EVENT_READ, partial(self._speaker_dies, speaker))
+        self._selector.register(speaker.pidfd, selectors.EVENT_READ, partial(self._speaker_died, speaker))
 
     def _fork(self, *, standby: bool) -> Speaker:
         ours, theirs = socket.socketpair()
+        lifeline, held_by_speaker = os.pipe()
         gc.freeze()  # a collection in the child would write to, and so copy, every page that both share
         pid = os.fork()
         if not pid:
+            os.close(lifeline)
+            # The kernel closes the highest descriptor first; a packet socket may hold it up for 15 ms.
+            highest = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - 1
+            fcntl.fcntl(held_by_speaker, fcntl.F_DUPFD, min(LIFELINE_DESCRIPTOR, highest))
+            os.close(held_by_speaker)
             self._become_speaker(ours, theirs, standby=standby)
         theirs.close()
-        return Speaker(pid, ours)
+        os.close(held_by_speaker)
+        return Speaker(pid, ours, lifeline)
 
     def _become_speaker(self, ours: socket.socket, theirs: socket.socket, *, standby: bool) -> None:
         """In the child: let go of what is the parent's, speak, and exit without running the parent's clean-up."""
@@ -177,10 +197,7 @@ class Supervisor:
         finally:
             os._exit(code)
 
-    def _speaker_says(self) -> None:
-        speaker = self._speaker
-        if speaker is None:
-            return
+    def _speaker_says(self, speaker: Speaker) -> None:
         try:
             data = speaker.channel.recv(1 << 16)
         except OSError:
@@ -211,32 +228,37 @@ class Supervisor:
             _, reply = self._replies.pop(message.request)
             reply({"ok": True, "result": message.result})
 
-    def _speaker_died(self) -> None:
-        speaker = self._speaker
-        if speaker is None:
-            return
+    def _speaker_dies(self, speaker: Speaker) -> None:
+        """It can do nothing any more, and is not gone yet: the standby need not wait for that."""
+        self._selector.unregister(speaker.lifeline)
+        if self._kill_at is None and self._ever_started:
+            self._speaker = None
+            self._restart(speaker)
+
+    def _speaker_died(self, speaker: Speaker) -> None:
         while speaker.channel in self._selector.get_map():  # what it said before it died
-            self._speaker_says()
+            self._speaker_says(speaker)
+        if speaker.lifeline in self._selector.get_map():
+            self._speaker_dies(speaker)
         _, status = os.waitpid(speaker.pid, 0)
         self._selector.unregister(speaker.pidfd)
-        self._speaker = None
         speaker.close()
-        for request in [*self._replies]:
-            _, reply = self._replies.pop(request)
-            reply({"ok": False, "error": "the speaker died before it answered; look at its log"})
         code = os.waitstatus_to_exitcode(status)
+        how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"exited with {code}"
         if self._kill_at is not None:
             self._exit_code = EXIT_OK if code == 0 else EXIT_FAILED
         elif not self._ever_started:
             log.critical("the speaker could not start")
             self._exit_code = EXIT_FAILED
         else:
-            self._restart(speaker, code)
+            log.error("speaker %d %s", speaker.pid, how)
 
-    def _restart(self, speaker: Speaker, code: int) -> None:
+    def _restart(self, speaker: Speaker) -> None:
         now = time.monotonic()
         self._restarts += 1
-        how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"exited with {code}"
+        for request in [*self._replies]:
+            _, reply = self._replies.pop(request)
+            reply({"ok": False, "error": "the speaker died before it answered; look at its log"})
         self._crashes.append(now)
         looping = len(self._crashes) == CRASHES_TOLERATED and now - self._crashes[0] < CRASH_WINDOW
         if now - speaker.born > STABLE_AFTER:
@@ -245,15 +267,15 @@ class Supervisor:
             pause = self._crash_loop_pause
             self._crash_loop_pause = min(2 * pause, CRASH_LOOP_PAUSE_MAX)
             log.critical(
-                "speaker %d %s, for the %dth time within %g s: resigning and removing the virtual addresses; "
+                "the speaker, %d, died for the %dth time within %g s: resigning and removing the virtual addresses; "
                 "every router is in FAULT; next try in %g s",
-                *(speaker.pid, how, CRASHES_TOLERATED, CRASH_WINDOW, pause),
+                *(speaker.pid, CRASHES_TOLERATED, CRASH_WINDOW, pause),
             )
             self._resign()
             self._start_at = now + pause
         else:
             self._start_speaker()  # before anything that could wait, such as the log
-            log.error("speaker %d %s; another goes on", speaker.pid, how)
+            log.error("speaker %d died; another goes on", speaker.pid)
 
     def _dismiss_standby(self) -> None:
         if self._standby:
