@@ -1,6 +1,7 @@
 """The speaker as a process: forked from the supervisor, which it hears and tells over a socket pair."""
 
 import asyncio
+import ctypes
 import logging
 import signal
 import socket
@@ -17,6 +18,8 @@ from vrrpd.speaker.speaker import Speaker
 
 log = logging.getLogger(__name__)
 
+_PR_SET_PDEATHSIG = 1  # include/uapi/linux/prctl.h
+
 LOG_BACKLOG_MAX = 1 << 20
 """Bytes that may wait for a supervisor that does not read; log lines beyond that are dropped."""
 
@@ -27,6 +30,8 @@ def run(config: Config, channel: socket.socket, ledger: Ledger, *, standby: bool
     A standby takes its time to get ready, so that it can begin at once when the speaker dies. The signals that end or
     reload the daemon are the supervisor's; a terminal sends them to the whole group.
     """
+    # Else a speaker that somebody has stopped would not notice that it is alone, and hold its addresses for ever.
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGCONT)
     for ignored in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
         signal.signal(ignored, signal.SIG_IGN)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

@@ -1,0 +1,83 @@
+"""After two masters met, the winner is announced again, and clients that believed the loser follow."""
+
+import time
+
+import pytest
+
+from benchmarks.peers import BACKUP, MASTER, Vrrpd
+from tests.peers import DEADLINE, VIPS, Network, eventually, families, ip_of, settings, wait_served_by
+from vrrpd.lan.capture import Capture
+from vrrpd.lan.probe import Prober
+
+pytestmark = pytest.mark.namespaces
+
+
+def two_masters(network: Network, family: int, interval: float) -> tuple[Vrrpd, Vrrpd]:
+    """A better one that nobody can hear, and one that has taken its place."""
+    better = network.vrrpd("r1", settings(family, 200, advert_int=interval))
+    worse = network.vrrpd("r2", settings(family, 100, advert_int=interval))
+    for router, state in ((better, MASTER), (worse, BACKUP)):
+        router.start()
+        router.wait_until(state, DEADLINE)
+    better.host.silence()
+    worse.wait_until(MASTER, DEADLINE)
+    assert better.state() == MASTER
+    return better, worse
+
+
+@families
+@pytest.mark.parametrize("interval", [0.1, 0.01])
+def test_a_client_of_the_loser_follows_without_a_lost_probe(network: Network, family: int, interval: float) -> None:
+    """Before it follows, the loser goes on to answer: no probe after the heal is lost."""
+    better, worse = two_masters(network, family, interval)
+    vip = ip_of(VIPS[family])
+    with Prober(network.lan.host("client"), vip) as prober, Capture(network.lan) as capture:
+        wait_served_by(prober, worse)
+        healed = time.monotonic()
+        better.host.unsilence()
+        worse.wait_until(BACKUP, DEADLINE)
+        wait_served_by(prober, better)
+        until = time.monotonic()
+        prober.wait_answered(DEADLINE)
+    result = prober.result(since=healed, until=until)
+    assert result.lost == 0
+    # The winner announced at least once after the loser had let go of the addresses.
+    mac = better.host.mac()
+    last_of_loser = max(
+        probe.answered_at for probe in result.probes if probe.answered_at and probe.answered_by == worse.host.mac()
+    )
+    assert [
+        frame
+        for frame in capture.frames
+        if str(frame.announces) == vip and frame.source_mac == mac and frame.time > last_of_loser - interval
+    ]
+    assert not worse.host.has_address(vip)
+
+
+@families
+def test_the_conflict_is_counted_and_the_other_is_named(network: Network, family: int) -> None:
+    better, worse = two_masters(network, family, 0.1)
+    other = worse.router_status()["master_address"]
+    better.host.unsilence()
+    worse.wait_until(BACKUP, DEADLINE)
+    eventually(lambda: better.router_status()["counters"]["anomalies"].get("conflicting_master"), "it is counted")
+    assert f"{other} is MASTER too, with priority 100" in better.log
+
+
+@families
+def test_one_who_is_heard_and_hears_nothing_yields_when_it_hears_again(network: Network, family: int) -> None:
+    """One-way loss: the worse one does not hear the better, and takes over beside it."""
+    better = network.vrrpd("r1", settings(family, 200))
+    worse = network.vrrpd("r2", settings(family, 100))
+    for router, state in ((better, MASTER), (worse, BACKUP)):
+        router.start()
+        router.wait_until(state, DEADLINE)
+    worse.host.deafen()
+    worse.wait_until(MASTER, DEADLINE)
+    eventually(lambda: better.router_status()["counters"]["anomalies"].get("conflicting_master"), "it is counted")
+    assert better.state() == MASTER
+    with Prober(network.lan.host("client"), ip_of(VIPS[family])) as prober:
+        worse.host.undeafen()
+        worse.wait_until(BACKUP, DEADLINE)
+        wait_served_by(prober, better)
+    assert not worse.host.has_address(ip_of(VIPS[family]))
