@@ -47,12 +47,17 @@ def connected(router: Vrrpd) -> socket.socket:
     return client
 
 
+def received(client: socket.socket) -> bytes:
+    with client:
+        return b"".join(iter(lambda: client.recv(1 << 16), b""))
+
+
 def spoken(router: Vrrpd, request: bytes) -> bytes:
     """What the daemon answers to these bytes until it hangs up."""
     with connected(router) as client:
         try:
             client.sendall(request)
-            return b"".join(iter(lambda: client.recv(1 << 16), b""))
+            return received(client)
         except (BrokenPipeError, ConnectionResetError):  # it hung up on the rest
             return b""
 
@@ -134,6 +139,20 @@ def test_clients_that_do_not_read_their_answer_disturb_nobody(router: Vrrpd) -> 
     for client in clients:
         client.close()
     assert router.state() == MASTER
+
+
+def test_who_asks_while_the_daemon_starts_is_answered(network: Network) -> None:
+    """The request reaches the speaker together with the word to begin."""
+    router = network.vrrpd("r1", alone(4))
+    router.start()
+    eventually(router.control_socket.exists, "the control socket")
+    clients = []
+    for _ in range(MANY_CLIENTS):
+        client = connected(router)
+        client.sendall(b'{"command": "status"}\n')
+        clients.append(client)
+    answers = [json.loads(received(client)) for client in clients]
+    assert [answer.get("error") for answer in answers] == [None] * MANY_CLIENTS
 
 
 def by_command(router: Vrrpd) -> None:
