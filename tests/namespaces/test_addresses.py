@@ -214,7 +214,7 @@ RESTARTS: dict[str, tuple[str | Entry, ...]] = {
 
 @pytest.mark.parametrize("entries", RESTARTS.values(), ids=RESTARTS.keys())
 def test_what_a_killed_daemon_left_is_removed_by_the_next(network: Network, entries: tuple[str | Entry, ...]) -> None:
-    router, better = (network.vrrpd(name, settings(4, p)) for name, p in (("r1", 100), ("r2", 200)))
+    router = network.vrrpd("r1", alone(4))
     router.host.add_interface("eth1", network.lan, [])
     router.host.add_address(OWN)
     before = router.host.addresses()
@@ -223,15 +223,16 @@ def test_what_a_killed_daemon_left_is_removed_by_the_next(network: Network, entr
     router.kill()
     assert {ip_interface(str(entry)) for entry in RESTARTS["same"]} <= set(router.host.addresses())
 
-    better.start()  # so that the next life is a BACKUP, which holds none
-    better.wait_until(MASTER, DEADLINE)
+    router.routers = [alone(4, advert_int=10)]  # a BACKUP for long, which holds none
     configure(router, *entries)
     router.run()
     router.wait_until(BACKUP, DEADLINE)
     eventually(lambda: router.host.addresses() == before, "only the host's own addresses")
     assert "which an earlier vrrpd had left" in router.log
-    better.stop()
-    router.wait_until(MASTER, DEADLINE)
+    router.stop()
+    router.routers = [alone(4)]
+    configure(router, *entries)
+    run_as_master(router)
     wanted = {ip_interface(str(entry["address"] if isinstance(entry, dict) else entry)) for entry in entries}
     held = set(router.host.addresses()) | set(router.host.addresses("eth1"))
     assert held - set(before) - set(eth1_own(router.host)) == wanted

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Iterable, Iterator
+from ipaddress import ip_address
 from typing import Any
 
 import pytest
@@ -75,7 +76,8 @@ class Crafter:
         """Send adverts, or what claims to be some, with headers that the kernel makes: thousands a second."""
         link = Link(self.host.index("eth0"), "eth0", "", up=True)
         wire = self.host.call(AdvertSocket, link, Family(self.family))
-        wire.socket.setblocking(True)
+        own = self.host.link_local() if self.family == 6 else ip_of(str(self.host.addresses()[0]))
+        self.host.call(wire.send_from, ip_address(str(own)))
         for payload in payloads:
             wire.send(payload)
         wire.close()

@@ -63,7 +63,7 @@ def test_routers_of_one_interface_share_sockets_and_hear_their_own_vrid_alone(ne
     assert first.status()["strangers"] == []
     assert all(status["counters"]["adverts_received"] == 0 for status in first.status()["routers"])
     raw = first.host.call(sockets_of_protocol_112, family)
-    assert raw == 2  # one for the VRIDs that are configured, one for all others
+    assert raw == 3  # one sends; one hears the VRIDs that are configured, one all others
 
 
 def wait_heard(daemon: Vrrpd, router: RouterSettings) -> None:
