@@ -19,7 +19,7 @@ fmt: .venv/installed-dev
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-bench: .venv/installed-dev  ## ratios to real keepalived in the same run; minutes, as root
+bench: .venv/installed-dev  ## ratios to real keepalived in the same run; a quarter of an hour, as root; BENCH="--only start"
 	.ci/packages keepalived
 	$(BIN)/python -m benchmarks.speaker $(BENCH)
 

@@ -17,6 +17,8 @@ class Measure(Enum):
     """Of vrrpd's median to keepalived's."""
     ABSOLUTE = "absolute"
     """Of vrrpd's median, in the figure's unit."""
+    NOT_MORE = "not more"
+    """Of vrrpd's median: keepalived's; for counts, which may be 0."""
     NONE = "none"
     """Reported only."""
 
@@ -76,6 +78,8 @@ class Figure:
         """Whether the limit is kept; None where there is none."""
         if self.limit.measure is Measure.NONE:
             return None
+        if self.limit.measure is Measure.NOT_MORE:
+            return self.vrrpd.median <= self.keepalived.median
         return (self.ratio if self.limit.measure is Measure.RATIO else self.vrrpd.median) <= self.limit.value
 
     @property
@@ -84,6 +88,7 @@ class Figure:
         must_be = {
             Measure.RATIO: f"<= {self.limit.value:.1f} x",
             Measure.ABSOLUTE: f"<= {self.limit.value:g} {self.unit}",
+            Measure.NOT_MORE: "<= keepalived",
             Measure.NONE: "",
         }[self.limit.measure]
         verdict = {True: "met", False: "NOT MET", None: ""}[self.met]

@@ -32,6 +32,7 @@ from benchmarks.contest import (
     virtual_addresses,
 )
 from benchmarks.figures import REPORT_ONLY, Figure, Limit, Measure, table
+from benchmarks.hitless import busy, crash
 from benchmarks.peers import BACKUP, MASTER, Keepalived, RouterSettings
 from benchmarks.takeover import first_takeover, takeover, takeover_of_many_addresses
 from vrrpd.lan.capture import Capture
@@ -140,6 +141,8 @@ MEASUREMENTS: Final[dict[str, tuple[Callable[[Path, int], list[Figure]], int]]] 
     "start": (start, 12),
     "memory": (memory, 3),
     "routers": (many_routers, 3),
+    "crash": (crash, 50),
+    "busy": (busy, 1),
 }
 """By name, with the number of runs that tells a difference from noise within a few minutes."""
 

@@ -15,19 +15,9 @@ LEASE = 2
 HOSTS_OWN = "192.0.2.77/32"
 
 
-class Leased(Vrrpd):
-    """A vrrpd with a lease of its own."""
-
-    lease: int = LEASE
-
-    def write_configuration(self) -> None:
-        super().write_configuration()
-        text = self.configuration.read_text(encoding="utf-8")
-        self.configuration.write_text(f"vip_lease = {self.lease}\n{text}", encoding="utf-8")
-
-
-def master(network: Network, *routers: RouterSettings) -> Leased:
-    daemon = network.add(Leased, "r1", routers)
+def master(network: Network, *routers: RouterSettings) -> Vrrpd:
+    daemon = network.add(Vrrpd, "r1", routers)
+    daemon.top = [f"vip_lease = {LEASE}"]
     daemon.start()
     daemon.wait_until(MASTER, DEADLINE)
     return daemon
@@ -74,8 +64,8 @@ def test_addresses_of_a_live_daemon_outlast_many_leases(network: Network, family
 
 @families
 def test_without_a_lease_addresses_are_for_ever(network: Network, family: int) -> None:
-    daemon = network.add(Leased, "r1", [alone(family)])
-    daemon.lease = 0
+    daemon = network.add(Vrrpd, "r1", [alone(family)])
+    daemon.top = ["vip_lease = 0"]
     daemon.start()
     daemon.wait_until(MASTER, DEADLINE)
     assert lifetime(daemon, VIPS[family]) == 0xFFFFFFFF
@@ -85,7 +75,7 @@ def test_without_a_lease_addresses_are_for_ever(network: Network, family: int) -
 def test_a_reload_changes_the_lease_of_addresses_that_are_there(network: Network, family: int) -> None:
     daemon = master(network, alone(family))
     for lease, expected in ((0, {0xFFFFFFFF}), (100, {98, 99}), (LEASE, {0, 1})):
-        daemon.lease = lease
+        daemon.top = [f"vip_lease = {lease}"]
         daemon.reload()
         wait_for_lifetime(daemon, VIPS[family], expected)
     assert daemon.router_status()["counters"]["transitions"] == {"BACKUP": 1, "MASTER": 1}
@@ -100,11 +90,12 @@ def test_an_interface_that_is_gone_does_not_end_the_renewals_elsewhere(network: 
     client = network.lan.host("r1")
     client.add_interface("eth1", network.lan)
     daemon = network.add(
-        Leased,
+        Vrrpd,
         "r1",
         [alone(4), alone(4, vrid=52, interface="eth1", addresses=("192.0.2.110/32",))],
         host=client,
     )
+    daemon.top = [f"vip_lease = {LEASE}"]
     daemon.start()
     for router in daemon.routers:
         daemon.wait_until(MASTER, DEADLINE, router)

@@ -242,10 +242,12 @@ class Vrrpd(Daemon):
         self.control_socket = directory / "vrrpd.sock"
         self.arguments = list(arguments)
         """Further ones, after `vrrpd run -c FILE`."""
+        self.top: list[str] = []
+        """Lines to put above the instances."""
 
     def write_configuration(self) -> None:
         """Part of `Daemon`."""
-        lines = [f"control_socket = {json.dumps(str(self.control_socket))}"]
+        lines = [f"control_socket = {json.dumps(str(self.control_socket))}", *self.top]
         for router in self.routers:
             lines += [
                 "[[vrrp_instance]]",
