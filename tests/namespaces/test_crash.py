@@ -109,6 +109,26 @@ def test_a_speaker_that_is_stopped_for_long_yields_before_it_says_anything(netwo
     assert backup.router_status()["counters"]["transitions"] == {"BACKUP": 2, "MASTER": 1}
 
 
+@families
+def test_a_backup_that_was_stopped_for_long_does_not_take_over(network: Network, family: int) -> None:
+    """What the master said meanwhile waits in the socket, and is heard before the timer runs out."""
+    master, backup = pair(network, family, advert_int=0.02)
+    for _ in range(10):
+        received = backup.router_status()["counters"]["adverts_received"]
+        sent = master.router_status()["counters"]["adverts_sent"]
+        pids = backup.freeze()
+        wait_for_more_than(master, sent + 8)
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+        eventually(lambda: backup.router_status()["counters"]["adverts_received"] > received, "it hears again")  # noqa: B023
+    assert backup.router_status()["counters"]["transitions"] == {"BACKUP": 1}
+    assert master.router_status()["counters"]["transitions"] == {"BACKUP": 1, "MASTER": 1}
+
+
+def wait_for_more_than(router: Vrrpd, adverts: int) -> None:
+    eventually(lambda: router.router_status()["counters"]["adverts_sent"] > adverts, f"{adverts} adverts are sent")
+
+
 def test_a_supervisor_that_dies_takes_the_standby_along(network: Network) -> None:
     master = network.vrrpd("r1", settings(4))
     master.start()

@@ -82,3 +82,17 @@ def test_a_batch_goes_on_past_errors_and_tells_them_by_position() -> None:
         assert {at: error.errno for at, error in failed.items()}.keys() == {0, 1, 2}
         assert failed[0].errno in (errno.ENODEV, errno.EPERM)  # EPERM for who may not change addresses
         assert read(route) == []  # nothing is left for the next batch to trip over
+
+
+def test_more_requests_than_a_datagram_takes_are_all_answered() -> None:
+    bad = requests(IPv4Interface("192.0.2.1/32"), label=None, noprefixroute=True).on(0x7FFFFFFF)
+    with route_socket() as route:
+        failed = transact(route, Batch([bad.remove] * 5000))
+        assert failed.keys() == set(range(5000))
+        assert read(route) == []
+
+
+def test_a_socket_that_is_gone_is_the_error_of_every_request() -> None:
+    with route_socket() as route:
+        pass
+    assert {error.errno for error in transact(route, Batch([b"\0" * 24] * 3)).values()} == {errno.EBADF}

@@ -112,6 +112,13 @@ def test_said_twice_shutdown_means_at_once() -> None:
     assert router.state is State.INIT
 
 
+def test_a_router_that_stops_cannot_be_drained_instead() -> None:
+    router = after(Shutdown())
+    assert router.handle(Drain()) == ()
+    router.handle(RELEASE_EXPIRED)
+    assert router.state is State.INIT
+
+
 def test_with_hitless_off_a_drain_removes_at_once() -> None:
     router = router_in_master()
     effects = router.handle(Drain())

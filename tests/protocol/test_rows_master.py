@@ -143,6 +143,7 @@ def test_row_40_answers_a_worse_one_immediately(priority: int, source: IPAddress
     assert router.handle(event) == (
         SendAdvert(100),
         Reannounce(),
+        SetTimer(Timer.REANNOUNCE, Centiseconds(102)),  # and when the other has fallen silent
         ReportAnomaly(Anomaly.CONFLICTING_MASTER, source, event.advert),
     )
     assert router.state is State.MASTER

@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import signal
 import sys
 from pathlib import Path
 
@@ -28,6 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run until told to stop."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is something to reload
     log.configure(arguments.log_format, logging.getLevelNamesMapping()[arguments.log_level.upper()])
     try:
         supervisor = Supervisor(arguments.config, load(arguments.config))

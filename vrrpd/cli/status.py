@@ -57,12 +57,12 @@ def as_text(status: dict[str, Any]) -> str:
     ]
     for router in status["routers"]:
         present = sum(vip["present"] for vip in router["vips"])
-        master = router["master_address"] or "-"
+        master, since = router["master_address"] or "-", router["last_transition"] or "-"
         if router["master_priority"] is not None:
             master += f" ({router['master_priority']})"
         lines.append(
             f"{router['name']:<16}{router['interface']:<12}{router['virtual_router_id']:<6}{router['state']:<8}"
-            f"{router['effective_priority']:<10}{master:<28}{present}/{len(router['vips'])!s:<7}{router['last_transition']}"
+            f"{router['effective_priority']:<10}{master:<28}{present}/{len(router['vips'])!s:<7}{since}"
         )
         lines += [f"    {router['reason']}"] if router["state"] == "FAULT" else []
         lines += [f"    {vip['address']}: {vip['error']}" for vip in router["vips"] if vip.get("error")]

@@ -32,6 +32,8 @@ NETLINK_EXT_ACK = 11
 RECEIVE_BUFFER = 4 << 20
 """Bytes asked for. A node with a thousand interfaces dumps 1.5 MB; too small means ENOBUFS and a new dump."""
 _READ_SIZE = 1 << 18
+REQUESTS_A_DATAGRAM = 512
+"""The send buffer takes 2,000 for IPv6 addresses, and the receive buffer that many answers."""
 _SO_RCVBUFFORCE = 33
 
 
@@ -134,22 +136,29 @@ RENEWAL = 0x56 << 24
 class Batch:
     """Requests that are carried out in one go, encoded together before they are needed.
 
-    The kernel answers failures, and the last request in any case: so a `recv` always finds something, which costs less
-    than an exception.
+    The kernel answers failures, and the last request of a datagram in any case: so a `recv` always finds something,
+    which costs less than an exception.
     """
 
     def __init__(self, requests: Sequence[bytes], first_sequence: int = 0) -> None:
         self.size = len(requests)
         self.first_sequence = first_sequence
+        self.datagrams = [
+            (self._encode(requests, start), range(start, min(start + REQUESTS_A_DATAGRAM, self.size)))
+            for start in range(0, self.size, REQUESTS_A_DATAGRAM)
+        ]
+        """Each with the positions of its requests."""
+
+    def _encode(self, requests: Sequence[bytes], start: int) -> bytes:
         data = bytearray()
-        for index, request in enumerate(requests):
-            start = len(data)
+        at = 0
+        for index, request in enumerate(requests[start : start + REQUESTS_A_DATAGRAM], start):
+            at = len(data)
             data += request
-            struct.pack_into("=I", data, start + 8, first_sequence + index)
-            if index == self.size - 1:
-                (flags,) = struct.unpack_from("=H", data, start + 6)
-                struct.pack_into("=H", data, start + 6, flags | NLM_F_ACK)
-        self.data = bytes(data)
+            struct.pack_into("=I", data, at + 8, self.first_sequence + index)
+        (flags,) = struct.unpack_from("=H", data, at + 6)
+        struct.pack_into("=H", data, at + 6, flags | NLM_F_ACK)
+        return bytes(data)
 
 
 NOTHING = Batch([HEADER.pack(HEADER.size, NLMSG_NOOP, NLM_F_REQUEST, 0, 0)])
@@ -157,24 +166,36 @@ NOTHING = Batch([HEADER.pack(HEADER.size, NLMSG_NOOP, NLM_F_REQUEST, 0, 0)])
 
 
 def transact(route: socket.socket, batch: Batch) -> dict[int, OSError]:
-    """Carry out the requests, going on past errors; returns the errors by index.
+    """Carry out the requests, going on past errors; returns the errors by position.
 
-    The kernel works through the batch inside `send`. The socket must not hear any groups.
-
-    Raises:
-        OSError: the batch as a whole could not be handed over.
+    The kernel works through a datagram inside `send`. Where it takes none, or what it answered is lost, that is the
+    error of every request in it. The socket must not hear any groups.
     """
-    if not batch.size:
-        return {}
-    route.send(batch.data)
     failed: dict[int, OSError] = {}
-    answered = -1
-    while answered < batch.size - 1:
-        for message in split(route.recv(_READ_SIZE)):
-            answered = message.sequence - batch.first_sequence
-            if (error := _error(message)) is not None:
-                failed[answered] = error
+    for data, positions in batch.datagrams:
+        answered = positions.start - 1
+        try:
+            route.send(data)
+            while answered < positions.stop - 1:
+                for message in split(route.recv(_READ_SIZE)):
+                    answered = message.sequence - batch.first_sequence
+                    if (error := _error(message)) is not None:
+                        failed[answered] = error
+        except OSError as error:
+            failed |= dict.fromkeys(range(answered + 1, positions.stop), error)
+            _forget_answers(route)
     return failed
+
+
+def _forget_answers(route: socket.socket) -> None:
+    """Let none be taken for an answer to what is asked next."""
+    while True:
+        try:
+            if not read(route):
+                return
+        except OSError as error:
+            if error.errno != errno.ENOBUFS:  # that tells of answers that were lost; others may wait behind
+                return
 
 
 def _error(message: Message) -> OSError | None:

@@ -77,6 +77,9 @@ HANDOVER_MARGIN = Centiseconds(50)
 REANNOUNCE_DELAY = Centiseconds(40)
 """When a successor announces once more: a neighbour that asked meanwhile may have been answered by the predecessor."""
 
+CONFLICT_MARGIN = Centiseconds(2)
+"""How much later than its interval the next advert of another master may be before it counts as silent."""
+
 RESIGNED = "the master resigned"
 
 Effects = tuple[Effect, ...]
@@ -241,7 +244,10 @@ class VirtualRouter:
         if event.source == self.address:
             # Two routers with one address both win the tie; answering at once, they would answer each other forever.
             return (conflict, ReportAnomaly(Anomaly.DUPLICATE_SOURCE, event.source, advert), *self._anomalies(event))
-        return (SendAdvert(self.priority), Reannounce(), conflict, *self._anomalies(event))
+        # Once it is not heard any more, it has stepped down, and its neighbours look for the addresses there.
+        self._reannounce_running = True
+        silent = SetTimer(Timer.REANNOUNCE, Centiseconds(advert.max_advertise_interval + CONFLICT_MARGIN))
+        return (SendAdvert(self.priority), Reannounce(), silent, conflict, *self._anomalies(event))
 
     def _in_yielding(self, event: Event) -> Effects:
         """Not in the RFC: a MASTER no longer, as BACKUP to all that is heard, but the addresses are still here."""
@@ -398,7 +404,9 @@ class VirtualRouter:
 
     def _yield_for_good(self, target: State) -> Effects:
         """It is yielding already, and is not to compete afterwards."""
-        was_competing, self._next_state = self._next_state is State.BACKUP, target
+        was_competing = self._next_state is State.BACKUP
+        if self._next_state is not State.INIT:  # nothing is taken back by being drained
+            self._next_state = target
         if not was_competing:
             return ()
         if self._successor_heard:
@@ -409,6 +417,7 @@ class VirtualRouter:
     def _yield_for_now(self) -> Effects:
         """It is yielding already, and is to compete afterwards, unlike what was said before."""
         self._next_state = State.BACKUP
+        self.active_adver_interval, self._silence = self.parameters.advertisement_interval, "nobody else was heard"
         if self.master:
             self._follow(self.master)
         release = () if self._successor_heard else (CancelTimer(Timer.RELEASE),)
@@ -436,10 +445,12 @@ class VirtualRouter:
 
     def _enter(self, state: State, reason: str) -> ReportTransition:
         before, self.state = self.state, state
+        if state is State.FAULT:
+            self.master = None
         return ReportTransition(before, state, reason)
 
     def _follow(self, event: AdvertReceived) -> None:
-        self.master = event
+        self.master, self._predecessor = event, None
         self._silence = "the master is silent"
         self.active_adver_interval = event.advert.max_advertise_interval
 

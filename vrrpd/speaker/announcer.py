@@ -32,6 +32,7 @@ class Announcer:
         self._frames: dict[Vip, tuple[str, GarpForm, bytes]] = {}
         self._awaited: set[Vip] = set()
         self._second_set = host.timers.deadline(self._repeat)
+        self._again = host.timers.deadline(self.conflict)
         self._refresh = host.timers.deadline(self._refresh_all)
         self._last_conflict = 0.0
 
@@ -68,8 +69,8 @@ class Announcer:
         if now - self._last_conflict >= CONFLICT_PAUSE:
             self._last_conflict = now
             self._queue_rounds(1)
-        elif self._second_set.when is None or self._second_set.when > now + CONFLICT_PAUSE:
-            self._second_set.at(now + CONFLICT_PAUSE)
+        elif self._again.when is None:
+            self._again.at(self._last_conflict + CONFLICT_PAUSE)
 
     def reconfigure(self, settings: GarpSettings, *, active: bool) -> None:
         """Take on new settings; a MASTER refreshes at the new pace from now on."""
@@ -82,6 +83,7 @@ class Announcer:
     def stop(self) -> None:
         """No longer MASTER: the addresses are somebody else's."""
         self._second_set.cancel()
+        self._again.cancel()
         self._refresh.cancel()
         self._pacer.forget(self)
         self._awaited.clear()
@@ -120,10 +122,7 @@ class Announcer:
     def _frame(self, vip: Vip) -> bytes:
         known = self._frames.get(vip)
         if known is None or known[:2] != (vip.mac, self.settings.form):
-            if not vip.mac:
-                return b""
-            operation = ARP_REQUEST if self.settings.form is GarpForm.REQUEST else ARP_REPLY
-            known = (vip.mac, self.settings.form, announcement(vip.config.address, vip.mac, operation))
+            known = (vip.mac, self.settings.form, encode_announcement(vip, self.settings.form))
             self._frames[vip] = known
         return known[2]
 
@@ -138,3 +137,10 @@ class Announcer:
     def _refresh_all(self) -> None:
         self._queue_rounds(self.settings.master_refresh_repeat)
         self._refresh.at(time.monotonic() + self.settings.master_refresh)
+
+
+def encode_announcement(vip: Vip, form: GarpForm) -> bytes:
+    """The frame that announces an address; empty while its interface has no hardware address."""
+    if not vip.mac:
+        return b""
+    return announcement(vip.config.address, vip.mac, ARP_REQUEST if form is GarpForm.REQUEST else ARP_REPLY)

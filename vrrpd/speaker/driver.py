@@ -228,11 +228,20 @@ class RouterDriver:
             )
             self._restore_later(now)
 
-    def reconfigure(self, instance: VrrpInstance) -> None:
-        """Take on new settings of the same router; what they do not change goes on untouched."""
-        self.instance = instance
+    def withdraw(self, instance: VrrpInstance) -> list[IPAddress]:
+        """Remove the addresses that new settings change or drop, which another router of this host may want."""
         touched = [vip.config.address for vip in self.vips if vip.config not in instance.virtual_ipaddress]
         self.vips.remove(touched)
+        return touched
+
+    def reconfigure(self, instance: VrrpInstance, touched: Iterable[IPAddress]) -> None:
+        """Take on new settings of the same router; what they do not change goes on untouched.
+
+        Args:
+            instance: the new settings.
+            touched: what `withdraw` said of them.
+        """
+        self.instance = instance
         self.vips.reconfigure(instance.virtual_ipaddress)
         self._messages.clear()
         self._announcer.reconfigure(instance.garp, active=self.state is State.MASTER)
@@ -242,9 +251,14 @@ class RouterDriver:
         if replaced and self.state is State.MASTER:
             self._add_addresses(AddAddresses(tuple(replaced)))
             self._announcer.start(self.vips.of(replaced))
+            self._handle_next()
 
     def _rehearse(self) -> None:
-        """Go the way of a takeover without doing anything: code that lay idle for days is slow the first time."""
+        """Go the way of a takeover without doing anything: code that lay idle for days is slow the first time.
+
+        What the master has said is heard first: in a process that could not run, it waits in the socket.
+        """
+        self._port.hear_what_waits()
         self.vips.rehearse()
         self._announcer.rehearse()
 
@@ -263,6 +277,10 @@ class RouterDriver:
         handlers = self._handlers
         for effect in self.router.handle(event):
             handlers[type(effect)](effect)
+        self._handle_next()
+
+    def _handle_next(self) -> None:
+        """What carrying out an effect has led to."""
         if self._next_event:
             event, self._next_event = self._next_event, None
             self._handle(event)
@@ -353,6 +371,7 @@ class RouterDriver:
         back = [vip for vip in missing if vip.present]
         self.counters.addresses_restored += len(back)
         self._announcer.start(back)
+        self._handle_next()
 
 
 def _explain(effect: ReportAnomaly, instance: VrrpInstance) -> str:

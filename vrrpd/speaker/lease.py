@@ -21,6 +21,11 @@ RETRY_DELAY = 0.1
 """Seconds from a renewal that failed to the next."""
 
 
+def lifetime(vip_lease: int) -> int:
+    """What the kernel is told, in seconds, so that an address is gone when the lease ends."""
+    return vip_lease - KERNEL_LATENESS if vip_lease else LIFETIME_INFINITE
+
+
 class Lease:
     """Renews the addresses of all routers of a speaker in one go; wakes nobody while there are none."""
 
@@ -38,7 +43,7 @@ class Lease:
 
     def reconfigure(self, vip_lease: int) -> None:
         """Take on a new lease in seconds (0: none); addresses that are held get it at their next renewal."""
-        self._kernel.lifetime = vip_lease - KERNEL_LATENESS if vip_lease else LIFETIME_INFINITE
+        self._kernel.lifetime = lifetime(vip_lease)
 
     def start(self) -> None:
         """There are addresses to renew, perhaps the first ones."""

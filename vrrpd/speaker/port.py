@@ -19,6 +19,10 @@ log = logging.getLogger(__name__)
 
 DATAGRAMS_A_WAKE_UP = 16
 """How many packets are taken before timers get their turn."""
+WAKE_UPS_AT_ONCE = 4096
+"""As many as the receive buffer may hold packets, when a process has not run for long."""
+OPEN_RETRY_DELAY = 1.0
+"""Seconds until sockets that the kernel refused are tried again."""
 KNOWN_DATAGRAMS_MAX = 1024
 STRANGERS_PAUSE = 1.0
 """Seconds between two looks at what strangers send."""
@@ -105,6 +109,12 @@ class Port:
             self._socket.close()
             self._socket = None
 
+    def hear_what_waits(self) -> None:
+        """Take every advert that has arrived, before a timer runs out that one of them would put off."""
+        for _ in range(WAKE_UPS_AT_ONCE):
+            if not self._readable():
+                return
+
     def forget_interface(self, index: int) -> None:
         """The interface of that index is gone; if it is there again, the kernel has forgotten our group on it."""
         if self._socket and self._socket.link.index == index:
@@ -126,34 +136,42 @@ class Port:
             opened = self._socket or self._open(link)
             opened.send_from(address)
         except OSError as error:
+            self._loop.call_later(OPEN_RETRY_DELAY, self.look_at_interface)
             return LinkChanged(up=False, reason=f"{self.interface}: cannot open a raw socket: {error.strerror}")
         return LinkChanged(up=True, address=address)
 
     def _open(self, link: Link) -> AdvertSocket:
-        opened = self._socket = AdvertSocket(link, self.family)
-        opened.listen_for(self.listeners)
+        opened = AdvertSocket(link, self.family)
+        try:
+            opened.listen_for(self.listeners)
+        except OSError:
+            opened.close()
+            raise
+        self._socket = opened
         self._loop.add_reader(opened.socket, self._readable)
         self._loop.add_reader(opened.strangers, self._strangers_readable)
         return opened
 
-    def _readable(self) -> None:
+    def _readable(self) -> bool:
+        """Take some adverts; whether there may be more."""
         for _ in range(DATAGRAMS_A_WAKE_UP):
             if self._socket is None:
-                return
+                return False
             heard_at = time.monotonic()
             try:
                 datagram = self._socket.receive()
             except OSError as error:  # ENETDOWN once when the link goes; the monitor tells the rest
                 log.debug("%s: receiving failed: %s", self.interface, error.strerror)
-                return
+                return False
             if datagram is None:
-                return
+                return False
             known = self._known.get(datagram)
             if known is not None:
                 listener, event, form = known
                 listener.hear(event, form, heard_at)
             else:
                 self._take(datagram, heard_at)
+        return True
 
     def _take(self, datagram: Datagram, heard_at: float) -> None:
         packet = parse(datagram)

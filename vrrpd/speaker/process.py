@@ -13,8 +13,12 @@ from vrrpd.channel import Answer, Apply, Begin, Inbox, LogLine, Message, SetDrai
 from vrrpd.config.model import Config
 from vrrpd.ledger import Ledger
 from vrrpd.speaker import realtime
+from vrrpd.speaker.announcer import encode_announcement
+from vrrpd.speaker.kernel import Kernel
+from vrrpd.speaker.lease import lifetime
 from vrrpd.speaker.memory import own_pages
 from vrrpd.speaker.speaker import Speaker
+from vrrpd.speaker.vips import VirtualAddresses
 
 log = logging.getLogger(__name__)
 
@@ -38,12 +42,28 @@ def run(config: Config, channel: socket.socket, ledger: Ledger, *, standby: bool
         runner.get_loop()
         if standby:
             realtime.apply(config)
+            _encode_what_will_be_needed(config)
             own_pages()
         inbox = Inbox()
         begin = _first_message(channel, inbox)
         if not isinstance(begin, Begin):
             return 0  # the supervisor is gone
         return runner.run(_speak(begin, channel, inbox, ledger, prepared_for=config if standby else None))
+
+
+def _encode_what_will_be_needed(config: Config) -> None:
+    """What `requests` and `announcement` have made once, they have at hand."""
+    try:
+        kernel = Kernel()
+    except OSError:
+        return
+    kernel.lifetime = lifetime(config.vip_lease)
+    for instance in config.instances:
+        vips = VirtualAddresses(kernel, instance.virtual_ipaddress)
+        vips.look_at_interfaces()
+        for vip in vips:
+            encode_announcement(vip, instance.garp.form)
+    kernel.close()
 
 
 def _first_message(channel: socket.socket, inbox: Inbox) -> Message | None:
@@ -68,15 +88,17 @@ async def _speak(
         return await _end(link, 1)
     try:
         speaker.start()
-        link.speaker = speaker
         link.send(Started())
-        link.data_received(b"")  # what came together with the word to begin
+        link.serve(speaker)
         # Now that the first adverts are out:
         if prepared_for != config:
             realtime.apply(config)
             own_pages()
         code = await ended
         await speaker.shutdown()
+    except Exception:
+        log.exception("the speaker failed; please report this")
+        code = 1
     finally:
         speaker.close()
     return await _end(link, code)
@@ -99,6 +121,7 @@ class SupervisorLink(asyncio.Protocol):
         self.closed: asyncio.Future[None] = ended.get_loop().create_future()
         self._ended = ended
         self._inbox = inbox
+        self._early = b""
         self._transport: asyncio.Transport | None = None
         self._dropped_lines = 0
 
@@ -108,6 +131,14 @@ class SupervisorLink(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Part of `asyncio.Protocol`."""
+        self._early += data
+        if self.speaker:
+            self.serve(self.speaker)
+
+    def serve(self, speaker: Speaker) -> None:
+        """Have `speaker` do what the supervisor asks for, and has asked for already."""
+        self.speaker = speaker
+        data, self._early = self._early, b""
         for message in self._inbox.feed(data):
             self._take(message)
 

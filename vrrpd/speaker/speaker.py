@@ -66,17 +66,19 @@ class Speaker:
         """Make `config` the one in force; returns the names of the instances that were touched, by what was done."""
         self._take_on_settings(config)
         wanted = {instance.key: instance for instance in config.instances}
-        claimed = {vip for instance in config.instances for vip in instance.virtual_ipaddress}
+        claimed = {(vip.dev, vip.address) for instance in config.instances for vip in instance.virtual_ipaddress}
         known = [*self._routers.values()]
         removed = [driver for driver in known if driver.instance.key not in wanted and not driver.leaving]
         for driver in removed:
             driver.shutdown()
-            if driver.leaving and not claimed.isdisjoint(driver.instance.virtual_ipaddress):
+            held = {(vip.dev, vip.address) for vip in driver.instance.virtual_ipaddress}
+            if driver.leaving and not claimed.isdisjoint(held):
                 driver.shutdown()  # another router of this host is the successor
         kept = [driver for driver in known if driver.instance.key in wanted]
         changed = [driver for driver in kept if driver.instance != wanted[driver.instance.key]]
+        touched = {driver: driver.withdraw(wanted[driver.instance.key]) for driver in changed}
         for driver in changed:
-            driver.reconfigure(wanted[driver.instance.key])
+            driver.reconfigure(wanted[driver.instance.key], touched[driver])
         added = [self._add_router(instance) for key, instance in wanted.items() if key not in self._routers]
         if removed or changed or added:
             self._listen()
@@ -94,14 +96,17 @@ class Speaker:
     def drain(self) -> None:
         """Hand every address over, and stay BACKUP."""
         self._drained = True
-        for driver in [*self._routers.values()]:
+        for driver in self._staying():
             driver.drain()
 
     def undrain(self) -> None:
         """Compete again."""
         self._drained = False
-        for driver in [*self._routers.values()]:
+        for driver in self._staying():
             driver.undrain()
+
+    def _staying(self) -> list[RouterDriver]:
+        return [driver for driver in self._routers.values() if not driver.leaving]
 
     async def shutdown(self) -> None:
         """Stop every router: resign, hand over, remove the addresses."""
@@ -159,7 +164,7 @@ class Speaker:
                 driver.look_at_interfaces()
             self._host.lease.renew()
         if (before.realtime_priority, before.memory_lock) != (config.realtime_priority, config.memory_lock):
-            realtime.apply(config)
+            realtime.apply(config, before)
 
     def _held(self) -> list[Vip]:
         return [vip for driver in self._routers.values() for vip in driver.vips.held]
@@ -171,6 +176,8 @@ class Speaker:
             for driver in [*self._routers.values()]:
                 driver.woke_late(now)
             self._monitor_readable()  # what the kernel removed meanwhile must not be renewed
+            for port in [*self._ports.values()]:
+                port.hear_what_waits()
 
     def _listen(self) -> None:
         """Tell each port which routers it serves; close those that serve none."""

@@ -52,6 +52,8 @@ def fault_status(instance: VrrpInstance, reason: str) -> dict[str, Any]:
         "family": f"ipv{instance.family.value}",
         "virtual_router_id": instance.virtual_router_id,
         "state": str(State.FAULT),
+        "yielding": False,
+        "drained": False,
         "reason": reason,
         "priority": instance.priority,
         "effective_priority": instance.priority,

@@ -7,6 +7,7 @@ takes over from a live master. A timerfd is as exact as the kernel (tens of micr
 import asyncio
 import ctypes
 import heapq
+import logging
 import os
 import time
 from collections.abc import Callable
@@ -15,6 +16,9 @@ _TFD_NONBLOCK = os.O_NONBLOCK
 _TFD_CLOEXEC = os.O_CLOEXEC
 _TFD_TIMER_ABSTIME = 1
 _libc = ctypes.CDLL(None, use_errno=True)
+
+
+log = logging.getLogger(__name__)
 
 
 class _Itimerspec(ctypes.Structure):
@@ -76,13 +80,15 @@ class Deadline:
 
     def run_out(self) -> None:
         """Its entry has come up: use what is left of the time, then call back."""
-        assert self.when is not None
+        self._queued = None
         if self._rehearse:
             self._rehearse()
+        if self.when is None or self._queued is not None:  # it was cancelled, or put off
+            return
         while (now := time.monotonic()) < self.when:
             pass
         self.lateness = now - self.when
-        self._queued = self.when = None
+        self.when = None
         self.callback()
 
 
@@ -109,7 +115,10 @@ class Metronome:
     def _beat(self) -> None:
         due, self.waiting = self.waiting, []
         for beat in due:
-            beat.run_out(due)
+            try:
+                beat.run_out(due)
+            except Exception:  # one must not take the others along
+                log.exception("a timer failed; please report this")
 
 
 class Beat:

@@ -111,6 +111,8 @@ class VirtualAddresses:
         for vip in wanted:
             if vip.foreign:
                 vip.hosts_own, vip.error = True, ""
+            elif vip.held:  # an earlier life has put it there
+                vip.error = ""
             elif vip.prepared is None:
                 vip.error = f"{vip.config.dev} does not exist"
                 refused.append(vip)

@@ -41,6 +41,11 @@ CRASH_LOOP_PAUSE_MAX = 300.0
 """Seconds without a speaker in a crash loop; doubled each time."""
 STABLE_AFTER = 60.0
 """Seconds that a speaker must have lived for the loop to be over."""
+SEND_TIMEOUT = 1.0
+"""Seconds in which a speaker must take what it is told."""
+FORK_RETRY_DELAY = 1.0
+NEW_STANDBY_DELAY = 1.0
+"""Seconds from a reload, or a standby's death, to a standby that is ready for what is configured."""
 LIFELINE_DESCRIPTOR = 1000
 """Higher than any other of most speakers, and lower than the usual limit of 1024."""
 EXIT_OK = 0
@@ -71,6 +76,9 @@ class Speaker:
         """Tell it; a speaker that died meanwhile is noticed by its pidfd."""
         try:
             self.channel.sendall(pack(message))
+        except TimeoutError:
+            log.error("speaker %d does not listen; killing it", self.pid)  # noqa: TRY400
+            os.kill(self.pid, signal.SIGKILL)
         except OSError as error:
             log.debug("speaker %d: %s", self.pid, error)
 
@@ -104,7 +112,9 @@ class Supervisor:
         """Forked and ready, to begin in the moment in which the speaker dies."""
         self._ever_started = False
         self._start_at: float | None = 0.0
+        self._stopping = False
         self._kill_at: float | None = None
+        self._new_standby_at: float | None = None
         self._crashes: deque[float] = deque(maxlen=CRASHES_TOLERATED)
         self._crash_loop_pause = CRASH_LOOP_PAUSE
         self._restarts = 0
@@ -139,7 +149,7 @@ class Supervisor:
         return self._exit_code
 
     def _pause(self) -> float | None:
-        due = [when for when in (self._start_at, self._kill_at) if when is not None]
+        due = [when for when in (self._start_at, self._kill_at, self._new_standby_at) if when is not None]
         due += [when for when, _ in self._replies.values()]
         return max(0.0, min(due) - time.monotonic()) if due else None
 
@@ -152,12 +162,37 @@ class Supervisor:
             log.error("the speaker did not stop within %g s; killing it", self._stop_timeout)
             self._kill_at = None
             os.kill(self._speaker.pid, signal.SIGKILL)
+        if self._new_standby_at is not None and now >= self._new_standby_at:
+            self._new_standby_at = None
+            self._dismiss_standby()
+            self._keep_standby()
         for request in [request for request, (when, _) in self._replies.items() if now >= when]:
             _, reply = self._replies.pop(request)
             reply({"ok": False, "error": f"the speaker did not answer within {ANSWER_TIMEOUT:g} s; look at its log"})
 
+    def _keep_standby(self) -> None:
+        if self._standby is None and not self._stopping and self._speaker:
+            try:
+                standby = self._standby = self._fork(standby=True)
+                self._selector.register(standby.pidfd, selectors.EVENT_READ, self._standby_died)
+            except OSError as error:
+                log.warning("cannot fork a standby, so that a crash will take longer to mend: %s", error.strerror)
+
+    def _standby_died(self) -> None:
+        if self._standby:
+            log.warning("standby %d died; starting another", self._standby.pid)
+            self._dismiss_standby()
+            self._new_standby_at = time.monotonic() + NEW_STANDBY_DELAY
+
     def _start_speaker(self) -> None:
-        speaker, self._standby = self._standby or self._fork(standby=False), None
+        if self._standby:
+            self._selector.unregister(self._standby.pidfd)
+        try:
+            speaker, self._standby = self._standby or self._fork(standby=False), None
+        except OSError as error:
+            log.critical("cannot fork a speaker: %s; next try in %g s", error.strerror, FORK_RETRY_DELAY)
+            self._start_at = time.monotonic() + FORK_RETRY_DELAY
+            return
         speaker.send(Begin(self._config, self._drained))
         speaker.born = time.monotonic()
         self._speaker = speaker
@@ -167,6 +202,7 @@ class Supervisor:
 
     def _fork(self, *, standby: bool) -> Speaker:
         ours, theirs = socket.socketpair()
+        ours.settimeout(SEND_TIMEOUT)
         lifeline, held_by_speaker = os.pipe()
         gc.freeze()  # a collection in the child would write to, and so copy, every page that both share
         pid = os.fork()
@@ -222,8 +258,7 @@ class Supervisor:
         elif isinstance(message, Started):
             speaker.started = self._ever_started = True
             notify("READY=1")
-            if self._standby is None:
-                self._standby = self._fork(standby=True)
+            self._keep_standby()
         elif isinstance(message, Answer) and message.request in self._replies:
             _, reply = self._replies.pop(message.request)
             reply({"ok": True, "result": message.result})
@@ -231,7 +266,7 @@ class Supervisor:
     def _speaker_dies(self, speaker: Speaker) -> None:
         """It can do nothing any more, and is not gone yet: the standby need not wait for that."""
         self._selector.unregister(speaker.lifeline)
-        if self._kill_at is None and self._ever_started:
+        if not self._stopping and self._ever_started:
             self._speaker = None
             self._restart(speaker)
 
@@ -240,13 +275,19 @@ class Supervisor:
             self._speaker_says(speaker)
         if speaker.lifeline in self._selector.get_map():
             self._speaker_dies(speaker)
+        if self._speaker is speaker and not self._stopping and self._ever_started:
+            self._speaker = None
+            self._restart(speaker)
         _, status = os.waitpid(speaker.pid, 0)
         self._selector.unregister(speaker.pidfd)
         speaker.close()
         code = os.waitstatus_to_exitcode(status)
         how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"exited with {code}"
-        if self._kill_at is not None:
+        if self._stopping:
             self._exit_code = EXIT_OK if code == 0 else EXIT_FAILED
+            if code:
+                log.error("the speaker %s while it was to stop: removing what it may have left", how)
+                self._resign()
         elif not self._ever_started:
             log.critical("the speaker could not start")
             self._exit_code = EXIT_FAILED
@@ -279,13 +320,19 @@ class Supervisor:
 
     def _dismiss_standby(self) -> None:
         if self._standby:
-            self._standby.close()  # it waits for a word, and ends when none can come
+            self._selector.unregister(self._standby.pidfd)
+            os.kill(self._standby.pid, signal.SIGKILL)  # it holds nothing
             os.waitpid(self._standby.pid, 0)
+            self._standby.close()
             self._standby = None
 
     def _resign(self) -> None:
         """In a process of its own: what kills the speaker might kill this, too."""
-        pid = os.fork()
+        try:
+            pid = os.fork()
+        except OSError as error:
+            log.critical("cannot fork: %s; the addresses go when their lease ends", error.strerror)
+            return
         if not pid:
             try:
                 resign(self._config, self._ledger)
@@ -301,17 +348,18 @@ class Supervisor:
 
     def _signalled(self, wake: socket.socket) -> None:
         for number in wake.recv(64):
-            if number == signal.SIGHUP:
+            if number == signal.SIGHUP and not self._stopping:
                 self._reload_on_signal()
             elif number in (signal.SIGTERM, signal.SIGINT):
                 self._stop()
 
     def _stop(self) -> None:
-        if self._kill_at is not None:
+        if self._stopping:
             log.info("stopping at once")
             if self._speaker:
                 self._speaker.send(Stop())
             return
+        self._stopping = True
         log.info("stopping")
         notify("STOPPING=1")
         if self._speaker is None:
@@ -342,8 +390,18 @@ class Supervisor:
             self._ask(TellStatus, reply)
 
     def _set_drained(self, connection: Connection, *, drained: bool) -> None:
+        if self._refuse_when_stopping(connection):
+            return
         self._drained = drained
+        if self._speaker is None:  # the next one will be told
+            connection.answer({"ok": True, "result": {}})
+            return
         self._ask(lambda request: SetDrained(request, drained), connection.answer)
+
+    def _refuse_when_stopping(self, connection: Connection) -> bool:
+        if self._stopping:
+            connection.answer({"ok": False, "error": "the daemon is stopping"})
+        return self._stopping
 
     def _about(self) -> dict[str, Any]:
         return {
@@ -356,6 +414,8 @@ class Supervisor:
         }
 
     def _reload(self, connection: Connection) -> None:
+        if self._refuse_when_stopping(connection):
+            return
         try:
             self._load_and_apply(connection.answer)
         except ConfigError as error:
@@ -382,7 +442,11 @@ class Supervisor:
             reply(answer)
 
         self._config = config
+        if self._speaker is None:  # the next one begins with it
+            reply({"ok": True, "result": {}})
+            return
         self._ask(lambda request: Apply(request, config), applied)
+        self._new_standby_at = time.monotonic() + NEW_STANDBY_DELAY
 
 
 def _note_only(_number: int, _frame: object) -> None:
