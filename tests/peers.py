@@ -18,8 +18,8 @@ D = TypeVar("D", bound=Daemon)
 DEADLINE = 20.0
 """Seconds after which something will not happen any more, however busy the machine is."""
 ADVERT_INT = 0.1
-ADVERT_INT_ALONE = 0.02
-"""For a router that has its LAN to itself: nobody takes over from it, however late it is."""
+ADVERT_INT_ALONE = 0.05
+"""For a router that has its LAN to itself: soon MASTER, and no harm if it yields a while on a busy machine."""
 VIPS = {4: "192.0.2.100/32", 6: "2001:db8::100/128"}
 """The virtual address of a family that most tests use."""
 

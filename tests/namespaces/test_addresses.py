@@ -273,7 +273,7 @@ def test_a_reload_that_drops_the_primary_keeps_its_secondaries(network: Network,
 
 
 def test_deleting_the_primary_by_hand_takes_no_virtual_address_for_long(network: Network) -> None:
-    router = network.vrrpd("r1", alone(4))
+    router = network.vrrpd("r1", settings(4))
     router.host.add_interface("eth1", network.lan, ["198.51.100.200/24"])
     router.host.sysctl("net.ipv4.conf.all.promote_secondaries", 0)
     vips = [f"198.51.100.{n}/24" for n in range(1, 6)]
@@ -288,7 +288,7 @@ def test_deleting_the_primary_by_hand_takes_no_virtual_address_for_long(network:
 
 @families
 def test_an_address_deleted_by_hand_is_put_back_ever_later_and_announced(network: Network, family: int) -> None:
-    router = network.vrrpd("r1", alone(family, "garp_master_delay = 0"))
+    router = network.vrrpd("r1", settings(family, 100, "garp_master_delay = 0"))
     router.start()
     router.wait_until(MASTER, DEADLINE)
     vip = VIPS[family]

@@ -12,7 +12,7 @@ from scapy.layers.l2 import Ether
 from scapy.packet import Raw
 
 from benchmarks.peers import BACKUP, MASTER, Vrrpd
-from tests.peers import DEADLINE, VIPS, Network, advert_of, alone, eventually, families, ip_of, settings
+from tests.peers import DEADLINE, VIPS, Network, advert_of, eventually, families, ip_of, settings
 from tests.protocol.samples import sealed
 from vrrpd.lan.capture import Capture
 from vrrpd.lan.hosts import Host
@@ -152,7 +152,7 @@ def routers(network: Network, family: int, state: str) -> tuple[Vrrpd, Vrrpd | N
         better = network.vrrpd("r2", settings(family, 150))
         better.start()
         better.wait_until(MASTER, DEADLINE)
-    router = network.vrrpd("r1", alone(family) if state == MASTER else settings(family))
+    router = network.vrrpd("r1", settings(family))
     router.start()
     router.wait_until(state, DEADLINE)
     eventually(lambda: router.router_status()["master_address"], "it knows the master")
