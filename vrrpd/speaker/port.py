@@ -203,9 +203,11 @@ class Port:
                 return
             if packet is None:
                 break
+            vrid = packet.message[1] if len(packet.message) > 1 else None
+            if vrid in self.listeners:
+                continue  # it came before the filter, when the socket was opened or the router was added
             self.strangers.count += 1
-            self.strangers.last_source = packet.source
-            self.strangers.last_vrid = packet.message[1] if len(packet.message) > 1 else None
+            self.strangers.last_source, self.strangers.last_vrid = packet.source, vrid
             if self._rate_limit.allows((self.interface, packet.source, self.strangers.last_vrid), time.monotonic()):
                 log.warning(
                     "%s: %s advertises VRID %s, which is not configured here",

@@ -1,0 +1,49 @@
+"""What a port makes of packets that its filters let through."""
+
+import asyncio
+from ipaddress import IPv4Address
+from types import SimpleNamespace
+from typing import cast
+
+from vrrpd.net.adverts import AdvertSocket, Packet
+from vrrpd.protocol.advert import Family
+from vrrpd.speaker.host import Host
+from vrrpd.speaker.port import Listener, Port
+from vrrpd.speaker.rate_limit import RateLimit
+
+MASTER = IPv4Address("192.0.2.1")
+
+
+class Strangers:
+    """The part of an advert socket that hears them."""
+
+    strangers = object()
+
+    def __init__(self, vrids: list[int]) -> None:
+        self.waiting = [Packet(MASTER, IPv4Address("224.0.0.18"), 255, bytes([0x31, vrid])) for vrid in vrids]
+
+    def receive_stranger(self) -> Packet | None:
+        return self.waiting.pop(0) if self.waiting else None
+
+    def strangers_lost(self) -> int:
+        return 0
+
+
+class Loop:
+    """One that is never run."""
+
+    def remove_reader(self, _: object) -> None:
+        """Part of an event loop."""
+
+    def call_later(self, *_: object) -> None:
+        """Part of an event loop."""
+
+
+def test_adverts_that_came_before_the_filter_are_no_strangers() -> None:
+    """The kernel queues from when the socket is opened on, and from before a router is added."""
+    host = cast("Host", SimpleNamespace(kernel=None, rate_limit=RateLimit()))
+    port = Port(cast("asyncio.AbstractEventLoop", Loop()), host, "eth0", Family.IPV4)
+    port.listen({51: cast("Listener", object())}, frozenset())
+    port._socket = cast("AdvertSocket", Strangers([51, 52, 51]))
+    port._strangers_readable()
+    assert (port.strangers.count, port.strangers.last_vrid) == (1, 52)
