@@ -41,9 +41,9 @@ def run(config: Config, channel: socket.socket, ledger: Ledger, *, standby: bool
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.get_loop()
         if standby:
-            realtime.apply(config)
             _encode_what_will_be_needed(config)
             own_pages()
+            realtime.apply(config)
         inbox = Inbox()
         begin = _first_message(channel, inbox)
         if not isinstance(begin, Begin):
