@@ -53,25 +53,27 @@ def as_text(status: dict[str, Any]) -> str:
     lines = [
         f"vrrpd {status['version']}, up {status['uptime_seconds']:.0f} s, {len(status['routers'])} virtual routers",
         "",
-        f"{'NAME':<16}{'INTERFACE':<12}{'VRID':<6}{'STATE':<8}{'PRIORITY':<10}{'MASTER':<28}{'VIPS':<9}SINCE",
+        f"{'NAME':<16}{'INTERFACE':<12}{'VRID':<6}{'STATE':<8}{'PRIORITY':<10}{'MASTER':<36} {'VIPS':<9}SINCE",
     ]
     for router in status["routers"]:
-        present = sum(vip["present"] for vip in router["vips"])
+        present = f"{sum(vip['present'] for vip in router['vips'])}/{len(router['vips'])}"
         master, since = router["master_address"] or "-", router["last_transition"] or "-"
         if router["master_priority"] is not None:
             master += f" ({router['master_priority']})"
         lines.append(
             f"{router['name']:<16}{router['interface']:<12}{router['virtual_router_id']:<6}{router['state']:<8}"
-            f"{router['effective_priority']:<10}{master:<28}{present}/{len(router['vips'])!s:<7}{since}"
+            f"{router['effective_priority']:<10}{master:<36} {present:<9}{since}"
         )
         lines += [f"    {router['reason']}"] if router["state"] == "FAULT" else []
+        lines += ["    drained: it does not take over until `vrrpd undrain`"] if router["drained"] else []
+        lines += [f"    handing over: {router['reason']}"] if router["yielding"] else []
         lines += [f"    {vip['address']}: {vip['error']}" for vip in router["vips"] if vip.get("error")]
         dropped = router["counters"]["adverts_dropped"]
         if dropped:
             lines.append("    dropped: " + ", ".join(f"{count} {reason}" for reason, count in dropped.items()))
     for stranger in status.get("strangers", ()):
         lines.append(
-            f"foreign VRID {stranger['last_vrid']} on {stranger['interface']} ({stranger['family']}), "
-            f"last from {stranger['last_source']}: {stranger['adverts_dropped']['vrid']} adverts"
+            f"{stranger['interface']} ({stranger['family']}): {stranger['adverts_dropped']['vrid']} adverts of VRIDs that are"
+            f" not configured there, the last of VRID {stranger['last_vrid']} from {stranger['last_source']}"
         )
     return "\n".join(lines)

@@ -131,10 +131,9 @@ def _devices_of_addresses(instance: VrrpInstance, interfaces: Interfaces) -> Ite
     for dev in dict.fromkeys(vip.dev for vip in lost):
         addresses = ", ".join(str(vip.address) for vip in lost if vip.dev == dev)
         yield warning(
-            instance.name, f"{dev} does not exist on this host at present: a master here would be without {addresses}"
+            instance.name,
+            f"{dev}, which is to carry {addresses}, does not exist on this host at present: FAULT until it does",
         )
-    if len(lost) == len(instance.virtual_ipaddress):
-        yield warning(instance.name, "none of its addresses can be added at present: it would resign at once, to FAULT")
 
 
 def _addresses_of_the_host(instance: VrrpInstance, interfaces: Interfaces) -> Iterator[Finding]:

@@ -1,5 +1,6 @@
 """Starts the speaker and keeps it running; passes on what the control socket and signals ask for."""
 
+import errno
 import fcntl
 import gc
 import logging
@@ -24,7 +25,7 @@ from vrrpd.ledger import Ledger
 from vrrpd.speaker import process as speaker_process
 from vrrpd.speaker.resign import resign
 from vrrpd.speaker.status import fault_status
-from vrrpd.supervisor.control import Connection, ControlServer
+from vrrpd.supervisor.control import Connection, ControlError, ControlServer
 from vrrpd.supervisor.notify import notify
 
 log = logging.getLogger(__name__)
@@ -43,6 +44,10 @@ STABLE_AFTER = 60.0
 """Seconds that a speaker must have lived for the loop to be over."""
 SEND_TIMEOUT = 1.0
 """Seconds in which a speaker must take what it is told."""
+CLAIM = "\0vrrpd"
+"""An abstract socket address; a network namespace has its own."""
+CLAIM_TIMEOUT = 10.0
+CLAIM_PAUSE = 0.05
 FORK_RETRY_DELAY = 1.0
 NEW_STANDBY_DELAY = 1.0
 """Seconds from a reload, or a standby's death, to a standby that is ready for what is configured."""
@@ -107,6 +112,11 @@ class Supervisor:
             "undrain": partial(self._set_drained, drained=False),
         }
         self._control = ControlServer(config.control_socket, self._selector, self._commands)
+        try:
+            self._only_one = _claim_namespace()
+        except ControlError:
+            self._control.close()
+            raise
         self._speaker: Speaker | None = None
         self._standby: Speaker | None = None
         """Forked and ready, to begin in the moment in which the speaker dies."""
@@ -447,6 +457,30 @@ class Supervisor:
             return
         self._ask(lambda request: Apply(request, config), applied)
         self._new_standby_at = time.monotonic() + NEW_STANDBY_DELAY
+
+
+def _claim_namespace() -> socket.socket:
+    """Be the only vrrpd of this network namespace, since each takes the others' addresses for leftovers.
+
+    Waits for one that is ending: its speaker has the socket, too.
+
+    Raises:
+        ControlError: another one stays.
+    """
+    claim = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    deadline = time.monotonic() + CLAIM_TIMEOUT
+    while True:
+        try:
+            claim.bind(CLAIM)
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE or time.monotonic() > deadline:
+                claim.close()
+                raise ControlError(
+                    "another vrrpd runs in this network namespace; stop it, or put its instances into one file"
+                ) from error
+            time.sleep(CLAIM_PAUSE)
+        else:
+            return claim
 
 
 def _note_only(_number: int, _frame: object) -> None:
