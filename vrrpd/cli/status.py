@@ -73,7 +73,7 @@ def as_text(status: dict[str, Any]) -> str:
             lines.append("    dropped: " + ", ".join(f"{count} {reason}" for reason, count in dropped.items()))
     for stranger in status.get("strangers", ()):
         lines.append(
-            f"{stranger['interface']} ({stranger['family']}): {stranger['adverts_dropped']['vrid']} adverts of VRIDs that are"
-            f" not configured there, the last of VRID {stranger['last_vrid']} from {stranger['last_source']}"
+            f"{stranger['interface']} ({stranger['family']}): {stranger['adverts_dropped']['vrid']} adverts of VRIDs "
+            f"that are not configured there, the last of VRID {stranger['last_vrid']} from {stranger['last_source']}"
         )
     return "\n".join(lines)
