@@ -22,6 +22,7 @@ from tests.peers import (
 )
 from vrrpd.lan.capture import Capture
 from vrrpd.lan.probe import Prober
+from vrrpd.supervisor.control import ask
 
 pytestmark = pytest.mark.namespaces
 
@@ -127,6 +128,58 @@ def test_a_backup_that_was_stopped_for_long_does_not_take_over(network: Network,
 
 def wait_for_more_than(router: Vrrpd, adverts: int) -> None:
     eventually(lambda: router.router_status()["counters"]["adverts_sent"] > adverts, f"{adverts} adverts are sent")
+
+
+def test_a_standby_that_dies_is_replaced_and_counts_for_nothing(network: Network) -> None:
+    master = network.vrrpd("r1", settings(4))
+    master.start()
+    master.wait_until(MASTER, DEADLINE)
+    eventually(lambda: len(master.pids()) == 3, "a standby")
+    supervisor, speaker, standby = master.pids()
+    os.kill(standby, signal.SIGKILL)
+    eventually(lambda: len(pids := master.pids()) == 3 and standby not in pids, "another standby")
+    assert master.pids()[:2] == [supervisor, speaker]
+    assert master.status()["speaker_restarts"] == 0
+    kill_speaker(master)
+    assert master.status()["speaker_restarts"] == 1
+    assert master.router_status()["reason"] == "resumed"
+
+
+def test_a_speaker_that_hangs_does_not_keep_the_daemon_from_stopping(network: Network) -> None:
+    """It is killed, not replaced; what it held is removed."""
+    master = network.vrrpd("r1", settings(4))
+    master.start()
+    master.wait_until(MASTER, DEADLINE)
+    os.kill(master.status()["processes"]["speaker"], signal.SIGSTOP)
+    assert master.stop() == 1
+    assert not master.host.has_address(ip_of(VIPS[4]))
+
+
+@pytest.mark.parametrize("afterwards", ["reload", "drain", "undrain"])
+def test_nothing_takes_back_a_stop(network: Network, afterwards: str) -> None:
+    master = network.vrrpd("r1", settings(4, advert_int=1.0))
+    master.write_configuration()
+    process = master.run()
+    master.wait_until(MASTER, DEADLINE)
+    process.send_signal(signal.SIGTERM)
+    eventually(lambda: master.router_status()["yielding"], "it hands over")
+    if afterwards == "reload":
+        process.send_signal(signal.SIGHUP)
+    assert ask(master.control_socket, afterwards) == {"ok": False, "error": "the daemon is stopping"}
+    assert process.wait(DEADLINE) == 0
+    assert not master.host.has_address(ip_of(VIPS[4]))
+
+
+def test_only_one_vrrpd_runs_in_a_network_namespace(network: Network) -> None:
+    """Each would take the other's addresses for leftovers."""
+    first = network.vrrpd("r1", settings(4))
+    first.start()
+    first.wait_until(MASTER, DEADLINE)
+    second = network.vrrpd("second", settings(4, vrid=52, addresses=("192.0.2.110/32",)), host=first.host)
+    second.write_configuration()
+    assert second.run().wait(DEADLINE) == 1
+    assert "another vrrpd runs in this network namespace" in second.log
+    assert first.host.has_address(ip_of(VIPS[4]))
 
 
 def test_a_supervisor_that_dies_takes_the_standby_along(network: Network) -> None:
