@@ -265,3 +265,22 @@ def test_a_daemon_without_its_capabilities_says_which_it_lacks(network: Network,
     assert done.returncode == 1
     assert f"CAP_{capability.upper()}" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_reload_tells_which_settings_of_the_whole_daemon_have_changed(router: Vrrpd) -> None:
+    router.top = ["vip_lease = 9"]
+    router.write_configuration()
+    done = command(router, "reload")
+    assert (done.returncode, done.stdout) == (0, "settings: vip_lease\n")
+    assert "settings vip_lease" in router.log
+
+
+def test_a_control_socket_moves_at_the_next_start(router: Vrrpd) -> None:
+    asked = router.control_socket
+    text = router.configuration.read_text(encoding="utf-8")
+    for socket_path, said in ((asked.with_name("other.sock"), "at the next start: control_socket\n"), (asked, "")):
+        router.configuration.write_text(text.replace(str(asked), str(socket_path)), encoding="utf-8")
+        done = router.host.run(
+            [sys.executable, "-m", "vrrpd", "reload", "-c", str(router.configuration), "-s", str(asked)], check=False
+        )
+        assert (done.returncode, done.stdout) == (0, said or "nothing changed\n")

@@ -12,6 +12,7 @@ import socket
 import time
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,8 @@ STABLE_AFTER = 60.0
 """Seconds that a speaker must have lived for the loop to be over."""
 SEND_TIMEOUT = 1.0
 """Seconds in which a speaker must take what it is told."""
+GLOBAL_SETTINGS = ("vip_lease", "realtime_priority", "memory_lock")
+"""Keys that concern the whole speaker, and that a reload changes."""
 CLAIM = "\0vrrpd"
 """An abstract socket address; a network namespace has its own."""
 CLAIM_TIMEOUT = 10.0
@@ -443,17 +446,22 @@ class Supervisor:
 
     def _load_and_apply(self, reply: Reply) -> None:
         config = load(self._path)
-        if config.control_socket != self._config.control_socket:
-            log.warning("control_socket changes at the next start; it stays %s until then", self._config.control_socket)
+        before = self._config
+        settings = {
+            "settings": [key for key in GLOBAL_SETTINGS if getattr(config, key) != getattr(before, key)],
+            "at the next start": ["control_socket"] if config.control_socket != before.control_socket else [],
+        }
+        config = replace(config, control_socket=before.control_socket)
 
         def applied(answer: dict[str, Any]) -> None:
             if answer["ok"]:
+                answer["result"] |= settings
                 log.info("reloaded %s: %s", self._path, _summary(answer["result"]))
             reply(answer)
 
         self._config = config
         if self._speaker is None:  # the next one begins with it
-            reply({"ok": True, "result": {}})
+            applied({"ok": True, "result": {}})
             return
         self._ask(lambda request: Apply(request, config), applied)
         self._new_standby_at = time.monotonic() + NEW_STANDBY_DELAY
