@@ -191,6 +191,13 @@ def test_a_better_one_has_no_last_word_that_would_make_the_other_yield() -> None
     assert not [effect for effect in effects if isinstance(effect, SendAdvert)]
 
 
+def test_a_new_interval_counts_for_a_yielding_router_that_follows_nobody() -> None:
+    """A worse master that it has heard is none that it follows."""
+    router = after(Overslept(TOO_LONG), heard(50))
+    router.handle(ParametersChanged(replace(HITLESS, advertisement_interval=Centiseconds(200))))
+    assert router.handle(heard(0))[0] == SetTimer(Timer.ACTIVE_DOWN, Centiseconds(121.875))
+
+
 def test_a_better_one_preempts_the_replacement_as_any_other() -> None:
     """Row 30: the down timer runs on."""
     router = after(Overslept(TOO_LONG))

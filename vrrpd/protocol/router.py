@@ -64,14 +64,13 @@ from vrrpd.protocol.timing import (
 
 ADDRESSES_RETRY_DELAY = Centiseconds(500)
 ADDRESSES_RETRY_DELAY_MAX = Centiseconds(60000)
-"""How long a router whose addresses were refused stays in FAULT before it competes again; doubled each time, since each
-try takes the addresses away from a master that holds them."""
+"""How long a router whose addresses were refused stays in FAULT; doubled each time, since each try takes the addresses
+away from a master that holds them."""
 RELEASE_DELAY = Centiseconds(5)
 """How long a master that has heard a better one goes on to answer: the other needs it to add and announce its addresses
 (keepalived 2.2 was seen to need 0.3 ms for one address, 10 for 200)."""
 HANDOVER_DELAY = Centiseconds(20)
-"""The same for one that resigned. 255 routers of a keepalived that took over at once needed 86 ms, and a successor may
-have to wait for a processor."""
+"""The same for one that resigned. 255 routers of a keepalived took 86 ms, and a successor may wait for a processor."""
 HANDOVER_MARGIN = Centiseconds(50)
 """How much later than the longest skew_time a successor may be before there is none."""
 REANNOUNCE_DELAY = Centiseconds(40)
@@ -108,7 +107,8 @@ class VirtualRouter:
         self._silence = ""
         self._next_state = State.BACKUP
         """While YIELDING: where to afterwards."""
-        self._successor_heard = False
+        self._successor: AdvertReceived | None = None
+        """While YIELDING: the first advert of another master."""
         self._predecessor: IPAddress | None = None
         """As BACKUP: the worse master that is about to be preempted; it will let itself be heard once more."""
         self._reannounce_running = False
@@ -175,8 +175,6 @@ class VirtualRouter:
         if isinstance(event, LinkChanged) and not event.up:
             self._link = event
             return (*self._stop_listening(), *self._fail(event.reason))
-        if isinstance(event, ParametersChanged) and self.master is None:
-            self.active_adver_interval = event.parameters.advertisement_interval
         self._note(event)
         return ()
 
@@ -266,20 +264,18 @@ class VirtualRouter:
             self._link = event
             if self._next_state is not State.BACKUP:
                 return self._release()
-            effects = (CancelTimer(Timer.RELEASE),) if self._successor_heard else ()
-            gone = RemoveAddresses(self.parameters.addresses)
-            return (*effects, *self._stop_listening(), gone, *self._fail(event.reason))
+            gone = CancelTimer(Timer.RELEASE), RemoveAddresses(self.parameters.addresses)
+            return (*self._stop_listening(), *gone, *self._fail(event.reason))
         before = self.parameters.addresses
         self._note(event)
-        gone_addresses = tuple(address for address in before if address not in self.parameters.addresses)
-        return (RemoveAddresses(gone_addresses),) if gone_addresses else ()
+        dropped = tuple(address for address in before if address not in self.parameters.addresses)
+        return (RemoveAddresses(dropped),) if dropped else ()
 
     def _heard_in_yielding(self, event: AdvertReceived) -> Effects:
         effects = self._heard_in_backup(event) if self._next_state is State.BACKUP else ()
-        if self._successor_heard or not event.advert.priority:
+        if self._successor or not event.advert.priority:
             return effects
-        self._successor_heard = True
-        self.master = event
+        self._successor = event
         delay = RELEASE_DELAY if self._next_state is State.BACKUP else HANDOVER_DELAY
         return (*effects, SetTimer(Timer.RELEASE, delay))
 
@@ -330,7 +326,7 @@ class VirtualRouter:
     def _become_master(self, reason: str) -> Effects:
         self.master = None
         advert, adver_timer = self._advertise()
-        release = (CancelTimer(Timer.RELEASE),) if self.state is State.YIELDING and self._successor_heard else ()
+        release = (CancelTimer(Timer.RELEASE),) if self.state is State.YIELDING and self._successor else ()
         resigned = reason == RESIGNED and self.parameters.hitless
         self._reannounce_running = resigned
         return (
@@ -382,7 +378,7 @@ class VirtualRouter:
         if not self.parameters.hitless:
             gone = RemoveAddresses(self.parameters.addresses)
             return (*stop, down, gone, self._enter(State.BACKUP, reason), *self._anomalies(event))
-        transition, self._successor_heard = self._yield(State.BACKUP, reason), True
+        transition, self._successor = self._yield(State.BACKUP, reason), event
         return (*stop, down, SetTimer(Timer.RELEASE, RELEASE_DELAY), transition, *self._anomalies(event))
 
     def _oversleep(self, silence: Centiseconds) -> Effects:
@@ -399,7 +395,7 @@ class VirtualRouter:
         return (*stop, down, self._yield(State.BACKUP, reason))
 
     def _yield(self, target: State, reason: str) -> ReportTransition:
-        self._next_state, self._successor_heard = target, False
+        self._next_state, self._successor = target, None
         return self._enter(State.YIELDING, reason)
 
     def _yield_for_good(self, target: State) -> Effects:
@@ -409,7 +405,7 @@ class VirtualRouter:
             self._next_state = target
         if not was_competing:
             return ()
-        if self._successor_heard:
+        if self._successor:
             return self._stop_listening()
         resign = SendAdvert(PRIORITY_RESIGN)
         return (resign, *self._stop_listening(), SetTimer(Timer.RELEASE, self._handover_bound))
@@ -418,9 +414,9 @@ class VirtualRouter:
         """It is yielding already, and is to compete afterwards, unlike what was said before."""
         self._next_state = State.BACKUP
         self.active_adver_interval, self._silence = self.parameters.advertisement_interval, "nobody else was heard"
-        if self.master:
-            self._follow(self.master)
-        release = () if self._successor_heard else (CancelTimer(Timer.RELEASE),)
+        if self._successor:
+            self._follow(self._successor)
+        release = () if self._successor else (CancelTimer(Timer.RELEASE),)
         return (*release, SetTimer(Timer.ACTIVE_DOWN, self.active_down_interval))
 
     def _release(self) -> Effects:
@@ -428,10 +424,12 @@ class VirtualRouter:
         self._usual = ()
         gone, target = RemoveAddresses(self.parameters.addresses), self._next_state
         if target is not State.BACKUP:
+            self.master = self._successor
             reason = f"{self.master.source} took over" if self.master else "nobody took over"
             return (CancelTimer(Timer.RELEASE), gone, self._enter(target, reason))
         # Let itself be heard once more: the better one then announces again, and nobody looks for the addresses here.
-        last_word = (SendAdvert(self.priority),) if self.master and self._loses_to(self.master) else ()
+        better = self.master and self._loses_to(self.master)
+        last_word = (SendAdvert(self.priority),) if better else ()
         return (gone, *last_word, self._enter(State.BACKUP, "the addresses are released"))
 
     @property
@@ -485,6 +483,8 @@ class VirtualRouter:
         elif isinstance(event, ParametersChanged):
             self.parameters = event.parameters
             self.priority = event.parameters.priority
+            if self.master is None:
+                self.active_adver_interval = event.parameters.advertisement_interval
 
     def _anomalies(self, event: AdvertReceived) -> Effects:
         """What section 7.1 wants logged. The advert is processed all the same."""
