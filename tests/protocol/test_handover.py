@@ -138,9 +138,16 @@ def test_a_better_router_is_yielded_to_as_soon_as_it_has_announced() -> None:
     assert router.handle(heard(200)) == (DOWN,)
     assert router.handle(RELEASE_EXPIRED) == (
         RemoveAddresses(VIPS),
-        SendAdvert(100),  # the better one hears that there was another, and announces again
+        SendAdvert(1),  # the better one hears that there was another, and announces again
         ReportTransition(State.YIELDING, State.BACKUP, "the addresses are released"),
     )
+
+
+def test_the_last_word_dethrones_nobody() -> None:
+    """Not even one whose priority has fallen below ours since it was heard; to the least there is none."""
+    router = router_in_master(replace(HITLESS, priority=1))
+    router.handle(heard(1))
+    assert router.handle(RELEASE_EXPIRED)[:-1] == (RemoveAddresses(VIPS),)
 
 
 def test_a_better_router_that_dies_at_once_is_replaced_without_losing_the_addresses() -> None:

@@ -46,8 +46,8 @@ false, and the bound is S + M + 3 D, where S is t + D at the latest:
     at S + M + 3 D. Three equal masters that meet and hear a dying better one need all of that.
  9. preempt_delay P adds P + M + D at most: it starts when a worse master is first heard, and afterwards the down timer
     runs out once more.
-10. The last word of who yields (it is stale when it is sent) changes nothing of this: it resets only timers of BACKUPs
-    that are not better, while its sender's own timer has been running for RELEASE_DELAY already.
+10. The last word of who yields (it is stale when it is sent) changes nothing of this: it has the lowest
+    priority, so it dethrones nobody, and only BACKUPs with preempt off heed it, whose last master it was.
 11. It stays so: the others hear the best one every A_best, and have learnt that interval. One that had learnt a shorter
     interval from another master can take over once more, but the answer to its advert (row 40) teaches all who heard it
     the longer interval again, provided that an answer does not overtake its question (delays between D/2 and D) and

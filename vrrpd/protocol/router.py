@@ -69,6 +69,7 @@ away from a master that holds them."""
 RELEASE_DELAY = Centiseconds(5)
 """How long a master that has heard a better one goes on to answer: the other needs it to add and announce its addresses
 (keepalived 2.2 was seen to need 0.3 ms for one address, 10 for 200)."""
+LAST_WORD_PRIORITY = 1
 HANDOVER_DELAY = Centiseconds(20)
 """The same for one that resigned. 255 routers of a keepalived took 86 ms, and a successor may wait for a processor."""
 HANDOVER_MARGIN = Centiseconds(50)
@@ -428,8 +429,9 @@ class VirtualRouter:
             reason = f"{self.master.source} took over" if self.master else "nobody took over"
             return (CancelTimer(Timer.RELEASE), gone, self._enter(target, reason))
         # Let itself be heard once more: the better one then announces again, and nobody looks for the addresses here.
-        better = self.master and self._loses_to(self.master)
-        last_word = (SendAdvert(self.priority),) if better else ()
+        # Whatever has become of that one's priority meanwhile, it must not yield to one who is master no more.
+        better = self.master and self._loses_to(self.master) and self.master.advert.priority > LAST_WORD_PRIORITY
+        last_word = (SendAdvert(LAST_WORD_PRIORITY),) if better else ()
         return (gone, *last_word, self._enter(State.BACKUP, "the addresses are released"))
 
     @property
