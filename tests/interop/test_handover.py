@@ -7,7 +7,7 @@ from tests.interop.pair import Pair, Peer, peers
 from tests.peers import DEADLINE, VIPS, Network, advert_of, families, ip_of, settings, wait_served_by
 from vrrpd.lan.capture import Capture
 from vrrpd.lan.probe import Prober
-from vrrpd.protocol.router import HANDOVER_DELAY
+from vrrpd.protocol.delays import HANDOVER_DELAY
 from vrrpd.protocol.timing import seconds
 
 pytestmark = pytest.mark.interop

@@ -108,8 +108,7 @@ class AdvertSocket:
         """The next advert that waits, or None. Equal datagrams mean the same: what `parse` made of one may be kept."""
         try:
             if self.family is Family.IPV4:
-                data = self.socket.recv(_PACKET_MAX)
-                return data[:1] + data[8:10] + data[12:]  # identification, length and header checksum say nothing
+                return _without_what_differs(self.socket.recv(_PACKET_MAX))
             message, ancillary, _, sender = self.socket.recvmsg(_PACKET_MAX, _ANCILLARY_MAX)
         except BlockingIOError:
             return None
@@ -122,7 +121,7 @@ class AdvertSocket:
         except BlockingIOError:
             return None
         ipv4 = self.family is Family.IPV4
-        return parse(data[:1] + data[8:10] + data[12:] if ipv4 else (data, tuple(ancillary), sender))
+        return parse(_without_what_differs(data) if ipv4 else (data, tuple(ancillary), sender))
 
     def strangers_lost(self) -> int:
         """How many packets of unknown VRIDs were dropped, since the last call, because nobody had read those before."""
@@ -136,6 +135,11 @@ class AdvertSocket:
         self.strangers.close()
         if self._sender:
             self._sender.close()
+
+
+def _without_what_differs(packet: bytes) -> bytes:
+    """An IPv4 packet without identification, length and header checksum, which say nothing."""
+    return packet[:1] + packet[8:10] + packet[12:]
 
 
 def parse(datagram: Datagram) -> Packet:

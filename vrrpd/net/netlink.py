@@ -161,7 +161,7 @@ class Batch:
         return bytes(data)
 
 
-NOTHING = Batch([HEADER.pack(HEADER.size, NLMSG_NOOP, NLM_F_REQUEST, 0, 0)])
+NO_OPERATION = Batch([HEADER.pack(HEADER.size, NLMSG_NOOP, NLM_F_REQUEST, 0, 0)])
 """A request that the kernel acknowledges and does nothing about."""
 
 

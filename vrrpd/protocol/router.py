@@ -22,6 +22,15 @@ the order in which they are to be carried out. The advert always comes first.
 from functools import lru_cache
 
 from vrrpd.protocol.advert import IPAddress
+from vrrpd.protocol.delays import (
+    ADDRESSES_RETRY_DELAY,
+    ADDRESSES_RETRY_DELAY_MAX,
+    CONFLICT_MARGIN,
+    HANDOVER_DELAY,
+    HANDOVER_MARGIN,
+    REANNOUNCE_DELAY,
+    RELEASE_DELAY,
+)
 from vrrpd.protocol.effects import (
     AddAddresses,
     Announce,
@@ -62,24 +71,8 @@ from vrrpd.protocol.timing import (
     skew_time,
 )
 
-ADDRESSES_RETRY_DELAY = Centiseconds(500)
-ADDRESSES_RETRY_DELAY_MAX = Centiseconds(60000)
-"""How long a router whose addresses were refused stays in FAULT; doubled each time, since each try takes the addresses
-away from a master that holds them."""
-RELEASE_DELAY = Centiseconds(5)
-"""How long a master that has heard a better one goes on to answer: the other needs it to add and announce its addresses
-(keepalived 2.2 was seen to need 0.3 ms for one address, 10 for 200)."""
 LAST_WORD_PRIORITY = 1
-HANDOVER_DELAY = Centiseconds(20)
-"""The same for one that resigned. 255 routers of a keepalived took 86 ms, and a successor may wait for a processor."""
-HANDOVER_MARGIN = Centiseconds(50)
-"""How much later than the longest skew_time a successor may be before there is none."""
-REANNOUNCE_DELAY = Centiseconds(40)
-"""When a successor announces once more: a neighbour that asked meanwhile may have been answered by the predecessor."""
-
-CONFLICT_MARGIN = Centiseconds(2)
-"""How much later than its interval the next advert of another master may be before it counts as silent."""
-
+"""What who has yielded lets itself be heard with once more; less than that is a resignation."""
 RESIGNED = "the master resigned"
 
 Effects = tuple[Effect, ...]

@@ -97,11 +97,9 @@ class Announcer:
 
     def rehearse(self) -> None:
         """Look at what `start` will need."""
-        for vip in self._vips:
-            self._kernel.prepare_frames(vip.index)
-            self._frame(vip)
-            break
-        time.monotonic()
+        vip = next(iter(self._vips))
+        self._kernel.prepare_frames(vip.index)
+        self._frame(vip)
 
     def send(self, vip: Vip) -> None:
         """Announce one address now, if it is here."""

@@ -140,7 +140,7 @@ class RouterDriver:
         else:
             self.vips.adopt()
             self._handle(Resume(centiseconds(time.monotonic() - advertised)))
-        self._prepare()  # afterwards: the advert is due, and encoding 200 addresses takes 30 ms
+        self._prepare()  # a port that others use already has not told this router of its interface
 
     def shutdown(self) -> None:
         """Take part no longer; a MASTER is in INIT when a successor was found, or none. Said twice, it is at once."""

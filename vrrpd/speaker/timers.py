@@ -41,15 +41,13 @@ HEAD_START = 0.0004
 class Deadline:
     """One timer. It is cheap to put off: only the time is noted until the old one has passed."""
 
-    __slots__ = ("_head_start", "_queued", "_rehearse", "_timers", "callback", "lateness", "when")
+    __slots__ = ("_head_start", "_queued", "_rehearse", "_timers", "callback", "when")
 
     def __init__(
         self, timers: "Timers", callback: Callable[[], None], rehearse: Callable[[], None] | None = None
     ) -> None:
         self.when: float | None = None
         """On `time.monotonic`; None: not running."""
-        self.lateness = 0.0
-        """Seconds from `when` to the last call of `callback`."""
         self.callback = callback
         self._timers = timers
         self._rehearse = rehearse
@@ -85,9 +83,8 @@ class Deadline:
             self._rehearse()
         if self.when is None or self._queued is not None:  # it was cancelled, or put off
             return
-        while (now := time.monotonic()) < self.when:
+        while time.monotonic() < self.when:
             pass
-        self.lateness = now - self.when
         self.when = None
         self.callback()
 
@@ -100,11 +97,6 @@ class Metronome:
         """Seconds."""
         self.waiting: list[Beat] = []
         self._deadline = timers.deadline(self._beat)
-
-    @property
-    def when(self) -> float | None:
-        """The next multiple, on `time.monotonic`; None: nothing waits for it."""
-        return self._deadline.when
 
     def join(self, beat: "Beat") -> None:
         """Wake it next time."""
@@ -131,11 +123,6 @@ class Beat:
         self._callback = callback
         self._metronome: Metronome | None = None
         self._waiting_in: list[Beat] | None = None
-
-    @property
-    def when(self) -> float | None:
-        """When it will run out; None: not running."""
-        return self._metronome.when if self._metronome and self._waiting_in is self._metronome.waiting else None
 
     def after(self, interval: float) -> None:
         """Run out at the next multiple of `interval` seconds, whatever was set before."""

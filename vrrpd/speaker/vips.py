@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from vrrpd.config.model import VirtualAddress
 from vrrpd.net.addresses import LIFETIME_INFINITE, AddressRequests, requests
 from vrrpd.net.links import LinkMonitor
-from vrrpd.net.netlink import NOTHING, Batch, transact
+from vrrpd.net.netlink import NO_OPERATION, Batch, transact
 from vrrpd.protocol.advert import IPAddress
 from vrrpd.speaker.kernel import Kernel
 
@@ -141,7 +141,7 @@ class VirtualAddresses:
 
     def rehearse(self) -> None:
         """Talk to the kernel as `add` does, of nothing."""
-        transact(self._kernel.requests, NOTHING)
+        transact(self._kernel.requests, NO_OPERATION)
 
     def remove(self, addresses: Iterable[IPAddress]) -> list[Vip]:
         """Take the addresses off again, but for the host's own; returns those that the kernel would not let go."""
