@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from vrrpd.cli.daemon import add_daemon_arguments, control_socket
-from vrrpd.supervisor.control import ControlError, ask
+from vrrpd.supervisor.control import ControlError, result_of
 
 EXAMPLE = """examples:
   vrrpd drain && systemctl reboot     it returns when every address is handed over
@@ -28,7 +28,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Ask, wait until no address is here any more, and say who has them now."""
     path = control_socket(arguments)
     try:
-        _result(path, "drain")
+        result_of(path, "drain")
         for router in _handed_over(path):
             successor = f"{router['master_address']} took over" if router["master_address"] else "nobody took over"
             print(f"{router['name']}: drained; {successor}")
@@ -41,7 +41,7 @@ def run(arguments: argparse.Namespace) -> int:
 def _handed_over(path: Path) -> list[dict[str, Any]]:
     deadline = None
     while True:
-        routers: list[dict[str, Any]] = _result(path, "status")["routers"]
+        routers: list[dict[str, Any]] = result_of(path, "status")["routers"]
         held = [router["name"] for router in routers if router["state"] == "MASTER"]
         if not held:
             return routers
@@ -49,11 +49,3 @@ def _handed_over(path: Path) -> list[dict[str, Any]]:
         if time.monotonic() > deadline:
             raise ControlError(f"{', '.join(held)}: still MASTER; look at the daemon's log")
         time.sleep(_PAUSE)
-
-
-def _result(path: Path, command: str) -> dict[str, Any]:
-    answer = ask(path, command)
-    if not answer["ok"]:
-        raise ControlError(answer["error"])
-    result: dict[str, Any] = answer["result"]
-    return result

@@ -10,8 +10,9 @@ from vrrpd.config.load import load
 from vrrpd.config.model import DEFAULT_FILE
 from vrrpd.config.problems import ConfigError
 from vrrpd.supervisor import log
+from vrrpd.supervisor.child import EXIT_FAILED
 from vrrpd.supervisor.control import ControlError
-from vrrpd.supervisor.supervisor import EXIT_FAILED, Supervisor
+from vrrpd.supervisor.supervisor import Supervisor
 
 EXAMPLE = "example: vrrpd run -c /etc/vrrpd/vrrpd.toml --log-format json"
 

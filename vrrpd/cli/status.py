@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 from vrrpd.cli.daemon import add_daemon_arguments, control_socket
-from vrrpd.supervisor.control import ControlError, ask
+from vrrpd.supervisor.control import ControlError, result_of
 
 EXAMPLE = "example: vrrpd status --watch"
 
@@ -29,11 +29,7 @@ def run(arguments: argparse.Namespace) -> int:
     path = control_socket(arguments)
     try:
         while True:
-            answer = ask(path, "status")
-            if not answer["ok"]:
-                print(answer["error"], file=sys.stderr)
-                return EXIT_FAILED
-            status = answer["result"]
+            status = result_of(path, "status")
             if arguments.json:
                 print(json.dumps(status, indent=2))
                 return EXIT_OK

@@ -4,7 +4,7 @@ import argparse
 import sys
 
 from vrrpd.cli.daemon import add_daemon_arguments, control_socket
-from vrrpd.supervisor.control import ControlError, ask
+from vrrpd.supervisor.control import ControlError, result_of
 
 EXAMPLE = "example: vrrpd undrain && vrrpd status --watch"
 
@@ -19,11 +19,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Ask."""
     try:
-        answer = ask(control_socket(arguments), "undrain")
+        result_of(control_socket(arguments), "undrain")
     except ControlError as error:
         print(error, file=sys.stderr)
-        return EXIT_FAILED
-    if not answer["ok"]:
-        print(answer["error"], file=sys.stderr)
         return EXIT_FAILED
     return EXIT_OK

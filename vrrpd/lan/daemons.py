@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from vrrpd.config.addresses import link_local_of
-from vrrpd.supervisor.control import ControlError, ask
+from vrrpd.supervisor.control import ControlError, result_of
 
 if TYPE_CHECKING:
     from vrrpd.lan.hosts import Host
@@ -278,11 +278,7 @@ class Vrrpd(Daemon):
         Raises:
             ControlError: the daemon does not answer, or refuses.
         """
-        answer = ask(self.control_socket, command, timeout)
-        if not answer["ok"]:
-            raise ControlError(answer["error"])
-        result: dict[str, Any] = answer["result"]
-        return result
+        return result_of(self.control_socket, command, timeout)
 
     def status(self) -> dict[str, Any]:
         """What `vrrpd status --json` prints.

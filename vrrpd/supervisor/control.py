@@ -168,6 +168,19 @@ def ask(path: Path, command: str, timeout: float = 10.0) -> JSON:
     return parsed
 
 
+def result_of(path: Path, command: str, timeout: float = 10.0) -> JSON:
+    """What the daemon answers to a command that it does not refuse; arguments as for `ask`.
+
+    Raises:
+        ControlError: as `ask`; or the daemon refuses, and says why.
+    """
+    answer = ask(path, command, timeout)
+    if not answer["ok"]:
+        raise ControlError(answer["error"])
+    result: JSON = answer["result"]
+    return result
+
+
 def _listen(path: Path) -> socket.socket:
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
     try:

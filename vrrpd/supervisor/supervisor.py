@@ -1,11 +1,7 @@
 """Starts the speaker and keeps it running; passes on what the control socket and signals ask for."""
 
-import errno
-import fcntl
-import gc
 import logging
 import os
-import resource
 import selectors
 import signal
 import socket
@@ -18,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from vrrpd import __version__
-from vrrpd.channel import Answer, Apply, Begin, Inbox, LogLine, Message, SetDrained, Started, Stop, TellStatus, pack
+from vrrpd.channel import Answer, Apply, Begin, LogLine, Message, SetDrained, Started, Stop, TellStatus
 from vrrpd.config.load import load
 from vrrpd.config.model import Config
 from vrrpd.config.problems import ConfigError
@@ -26,6 +22,8 @@ from vrrpd.ledger import Ledger
 from vrrpd.speaker import process as speaker_process
 from vrrpd.speaker.resign import resign
 from vrrpd.speaker.status import fault_status
+from vrrpd.supervisor.child import EXIT_FAILED, Child
+from vrrpd.supervisor.claim import claim_namespace
 from vrrpd.supervisor.control import Connection, ControlError, ControlServer
 from vrrpd.supervisor.notify import notify
 
@@ -43,58 +41,14 @@ CRASH_LOOP_PAUSE_MAX = 300.0
 """Seconds without a speaker in a crash loop; doubled each time."""
 STABLE_AFTER = 60.0
 """Seconds that a speaker must have lived for the loop to be over."""
-SEND_TIMEOUT = 1.0
-"""Seconds in which a speaker must take what it is told."""
 GLOBAL_SETTINGS = ("vip_lease", "realtime_priority", "memory_lock")
 """Keys that concern the whole speaker, and that a reload changes."""
-CLAIM = "\0vrrpd"
-"""An abstract socket address; a network namespace has its own."""
-CLAIM_TIMEOUT = 10.0
-CLAIM_PAUSE = 0.05
 FORK_RETRY_DELAY = 1.0
 NEW_STANDBY_DELAY = 1.0
 """Seconds from a reload, or a standby's death, to a standby that is ready for what is configured."""
-LIFELINE_DESCRIPTOR = 1000
-"""Higher than any other of most speakers, and lower than the usual limit of 1024."""
 EXIT_OK = 0
-EXIT_FAILED = 1
 
 Reply = Callable[[dict[str, Any]], None]
-
-
-class Speaker:
-    """A running speaker process, seen from its parent.
-
-    Args:
-        pid: of the process.
-        channel: the parent's end of the socket pair.
-        lifeline: descriptor that becomes readable when the kernel has begun to clear the dead process away.
-    """
-
-    def __init__(self, pid: int, channel: socket.socket, lifeline: int) -> None:
-        self.pid = pid
-        self.channel = channel
-        self.lifeline = lifeline
-        self.pidfd = os.pidfd_open(pid)
-        self.inbox = Inbox()
-        self.started = False
-        self.born = time.monotonic()
-
-    def send(self, message: Message) -> None:
-        """Tell it; a speaker that died meanwhile is noticed by its pidfd."""
-        try:
-            self.channel.sendall(pack(message))
-        except TimeoutError:
-            log.error("speaker %d does not listen; killing it", self.pid)  # noqa: TRY400
-            os.kill(self.pid, signal.SIGKILL)
-        except OSError as error:
-            log.debug("speaker %d: %s", self.pid, error)
-
-    def close(self) -> None:
-        """Forget it."""
-        self.channel.close()
-        os.close(self.pidfd)
-        os.close(self.lifeline)
 
 
 class Supervisor:
@@ -116,12 +70,12 @@ class Supervisor:
         }
         self._control = ControlServer(config.control_socket, self._selector, self._commands)
         try:
-            self._only_one = _claim_namespace()
+            self._only_one = claim_namespace()
         except ControlError:
             self._control.close()
             raise
-        self._speaker: Speaker | None = None
-        self._standby: Speaker | None = None
+        self._speaker: Child | None = None
+        self._standby: Child | None = None
         """Forked and ready, to begin in the moment in which the speaker dies."""
         self._ever_started = False
         self._start_at: float | None = 0.0
@@ -213,40 +167,25 @@ class Supervisor:
         self._selector.register(speaker.lifeline, selectors.EVENT_READ, partial(self._speaker_dies, speaker))
         self._selector.register(speaker.pidfd, selectors.EVENT_READ, partial(self._speaker_died, speaker))
 
-    def _fork(self, *, standby: bool) -> Speaker:
-        ours, theirs = socket.socketpair()
-        ours.settimeout(SEND_TIMEOUT)
-        lifeline, held_by_speaker = os.pipe()
-        gc.freeze()  # a collection in the child would write to, and so copy, every page that both share
-        pid = os.fork()
-        if not pid:
-            os.close(lifeline)
-            # The kernel closes the highest descriptor first; a packet socket may hold it up for 15 ms.
-            highest = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - 1
-            fcntl.fcntl(held_by_speaker, fcntl.F_DUPFD, min(LIFELINE_DESCRIPTOR, highest))
-            os.close(held_by_speaker)
-            self._become_speaker(ours, theirs, standby=standby)
-        theirs.close()
-        os.close(held_by_speaker)
-        return Speaker(pid, ours, lifeline)
+    def _fork(self, *, standby: bool) -> Child:
+        return Child.fork(partial(self._become_speaker, standby=standby))
 
-    def _become_speaker(self, ours: socket.socket, theirs: socket.socket, *, standby: bool) -> None:
+    def _become_speaker(self, channel: socket.socket, *, standby: bool) -> None:
         """In the child: let go of what is the parent's, speak, and exit without running the parent's clean-up."""
         code = EXIT_FAILED
         try:
             signal.set_wakeup_fd(-1)
-            ours.close()
             if self._speaker:  # else it would not notice that the parent has died
                 self._speaker.close()
             self._control.abandon()
             self._selector.close()
-            code = speaker_process.run(self._config, theirs, self._ledger, standby=standby)
+            code = speaker_process.run(self._config, channel, self._ledger, standby=standby)
         except BaseException:
             log.exception("the speaker failed; please report this")
         finally:
             os._exit(code)
 
-    def _speaker_says(self, speaker: Speaker) -> None:
+    def _speaker_says(self, speaker: Child) -> None:
         try:
             data = speaker.channel.recv(1 << 16)
         except OSError:
@@ -254,9 +193,9 @@ class Supervisor:
         if not data:
             self._selector.unregister(speaker.channel)
         for message in speaker.inbox.feed(data):
-            self._take(speaker, message)
+            self._take(message)
 
-    def _take(self, speaker: Speaker, message: Message) -> None:
+    def _take(self, message: Message) -> None:
         if isinstance(message, LogLine):
             record = logging.makeLogRecord(
                 {
@@ -269,28 +208,30 @@ class Supervisor:
             )
             logging.getLogger().handle(record)
         elif isinstance(message, Started):
-            speaker.started = self._ever_started = True
+            self._ever_started = True
             notify("READY=1")
             self._keep_standby()
         elif isinstance(message, Answer) and message.request in self._replies:
             _, reply = self._replies.pop(message.request)
             reply({"ok": True, "result": message.result})
 
-    def _speaker_dies(self, speaker: Speaker) -> None:
+    def _speaker_dies(self, speaker: Child) -> None:
         """It can do nothing any more, and is not gone yet: the standby need not wait for that."""
         self._selector.unregister(speaker.lifeline)
-        if not self._stopping and self._ever_started:
-            self._speaker = None
-            self._restart(speaker)
+        self._replace(speaker)
 
-    def _speaker_died(self, speaker: Speaker) -> None:
-        while speaker.channel in self._selector.get_map():  # what it said before it died
-            self._speaker_says(speaker)
-        if speaker.lifeline in self._selector.get_map():
-            self._speaker_dies(speaker)
+    def _replace(self, speaker: Child) -> None:
+        """Have another go on, unless that is done already, or it was to stop, or it could not even start."""
         if self._speaker is speaker and not self._stopping and self._ever_started:
             self._speaker = None
             self._restart(speaker)
+
+    def _speaker_died(self, speaker: Child) -> None:
+        while speaker.channel in self._selector.get_map():  # what it said before it died
+            self._speaker_says(speaker)
+        if speaker.lifeline in self._selector.get_map():
+            self._selector.unregister(speaker.lifeline)
+        self._replace(speaker)
         _, status = os.waitpid(speaker.pid, 0)
         self._selector.unregister(speaker.pidfd)
         speaker.close()
@@ -307,7 +248,7 @@ class Supervisor:
         else:
             log.error("speaker %d %s", speaker.pid, how)
 
-    def _restart(self, speaker: Speaker) -> None:
+    def _restart(self, speaker: Child) -> None:
         now = time.monotonic()
         self._restarts += 1
         for request in [*self._replies]:
@@ -465,30 +406,6 @@ class Supervisor:
             return
         self._ask(lambda request: Apply(request, config), applied)
         self._new_standby_at = time.monotonic() + NEW_STANDBY_DELAY
-
-
-def _claim_namespace() -> socket.socket:
-    """Be the only vrrpd of this network namespace, since each takes the others' addresses for leftovers.
-
-    Waits for one that is ending: its speaker has the socket, too.
-
-    Raises:
-        ControlError: another one stays.
-    """
-    claim = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-    deadline = time.monotonic() + CLAIM_TIMEOUT
-    while True:
-        try:
-            claim.bind(CLAIM)
-        except OSError as error:
-            if error.errno != errno.EADDRINUSE or time.monotonic() > deadline:
-                claim.close()
-                raise ControlError(
-                    "another vrrpd runs in this network namespace; stop it, or put its instances into one file"
-                ) from error
-            time.sleep(CLAIM_PAUSE)
-        else:
-            return claim
 
 
 def _note_only(_number: int, _frame: object) -> None:
