@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from benchmarks.peers import Daemon, RouterSettings, Vrrpd
+from benchmarks.peers import BACKUP, MASTER, Daemon, RouterSettings, Vrrpd
 from vrrpd.lan.capture import Frame
 from vrrpd.lan.hosts import Host, Lan
 from vrrpd.lan.probe import Prober
@@ -54,6 +54,23 @@ def settings(family: int, priority: int = 100, *extra: str, vrid: int = 51, **ch
 def alone(family: int, *extra: str, **changes: Any) -> RouterSettings:
     """A virtual router that is MASTER soon, and that no other is to share."""
     return settings(family, 100, *extra, **({"advert_int": ADVERT_INT_ALONE} | changes))
+
+
+def start_as(state: str, daemon: Daemon) -> None:
+    """Start it, and wait until it is that."""
+    daemon.start()
+    daemon.wait_until(state, DEADLINE)
+
+
+def master_and_backup(
+    network: Network, family: int, *extra: str, advert_int: float = ADVERT_INT
+) -> tuple[Vrrpd, Vrrpd]:
+    """A vrrpd that is MASTER, with further lines of configuration, and its BACKUP."""
+    master = network.vrrpd("r1", settings(family, 200, *extra, advert_int=advert_int))
+    backup = network.vrrpd("r2", settings(family, 100, advert_int=advert_int))
+    start_as(MASTER, master)
+    start_as(BACKUP, backup)
+    return master, backup
 
 
 def ip_of(address: str) -> str:

@@ -5,7 +5,16 @@ import time
 import pytest
 
 from benchmarks.peers import BACKUP, MASTER, Vrrpd
-from tests.peers import DEADLINE, VIPS, Network, eventually, families, ip_of, settings, wait_served_by
+from tests.peers import (
+    DEADLINE,
+    VIPS,
+    Network,
+    eventually,
+    families,
+    ip_of,
+    master_and_backup,
+    wait_served_by,
+)
 from vrrpd.lan.capture import Capture
 from vrrpd.lan.probe import Prober
 
@@ -14,11 +23,7 @@ pytestmark = pytest.mark.namespaces
 
 def two_masters(network: Network, family: int, interval: float) -> tuple[Vrrpd, Vrrpd]:
     """A better one that nobody can hear, and one that has taken its place."""
-    better = network.vrrpd("r1", settings(family, 200, advert_int=interval))
-    worse = network.vrrpd("r2", settings(family, 100, advert_int=interval))
-    for router, state in ((better, MASTER), (worse, BACKUP)):
-        router.start()
-        router.wait_until(state, DEADLINE)
+    better, worse = master_and_backup(network, family, advert_int=interval)
     better.host.silence()
     worse.wait_until(MASTER, DEADLINE)
     assert better.state() == MASTER
@@ -67,11 +72,7 @@ def test_the_conflict_is_counted_and_the_other_is_named(network: Network, family
 @families
 def test_one_who_is_heard_and_hears_nothing_yields_when_it_hears_again(network: Network, family: int) -> None:
     """One-way loss: the worse one does not hear the better, and takes over beside it."""
-    better = network.vrrpd("r1", settings(family, 200))
-    worse = network.vrrpd("r2", settings(family, 100))
-    for router, state in ((better, MASTER), (worse, BACKUP)):
-        router.start()
-        router.wait_until(state, DEADLINE)
+    better, worse = master_and_backup(network, family)
     worse.host.deafen()
     worse.wait_until(MASTER, DEADLINE)
     eventually(lambda: better.router_status()["counters"]["anomalies"].get("conflicting_master"), "it is counted")

@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.peers import BACKUP, MASTER, Vrrpd
+from benchmarks.peers import MASTER, Vrrpd
 from tests.peers import (
-    ADVERT_INT,
     DEADLINE,
     VIPS,
     Network,
@@ -17,6 +16,7 @@ from tests.peers import (
     eventually,
     families,
     ip_of,
+    master_and_backup,
     settings,
     wait_served_by,
 )
@@ -27,16 +27,6 @@ from vrrpd.supervisor.control import ask
 pytestmark = pytest.mark.namespaces
 
 CRASHES_TO_A_LOOP = 5
-
-
-def pair(network: Network, family: int, advert_int: float = ADVERT_INT) -> tuple[Vrrpd, Vrrpd]:
-    """A MASTER and its BACKUP."""
-    master = network.vrrpd("r1", settings(family, 200, advert_int=advert_int))
-    backup = network.vrrpd("r2", settings(family, 100, advert_int=advert_int))
-    for router, state in ((master, MASTER), (backup, BACKUP)):
-        router.start()
-        router.wait_until(state, DEADLINE)
-    return master, backup
 
 
 def kill_speaker(router: Vrrpd) -> None:
@@ -51,7 +41,7 @@ def kill_speaker(router: Vrrpd) -> None:
 @families
 def test_a_dead_speaker_is_replaced_without_a_failover(network: Network, family: int) -> None:
     """At an interval at which a busy machine is fast enough in any case; the fast one is measured."""
-    master, backup = pair(network, family, advert_int=1.0)
+    master, backup = master_and_backup(network, family, advert_int=1.0)
     with Prober(network.lan.host("client"), ip_of(VIPS[family])) as prober:
         prober.wait_answered(DEADLINE)
         began = time.monotonic()
@@ -68,7 +58,7 @@ def test_a_dead_speaker_is_replaced_without_a_failover(network: Network, family:
 
 @families
 def test_a_crash_loop_resigns(network: Network, family: int) -> None:
-    master, backup = pair(network, family)
+    master, backup = master_and_backup(network, family)
     with Capture(network.lan) as capture, Prober(network.lan.host("client"), ip_of(VIPS[family])) as prober:
         began = time.monotonic()
         for _ in range(CRASHES_TO_A_LOOP - 1):
@@ -87,7 +77,7 @@ def test_a_crash_loop_resigns(network: Network, family: int) -> None:
 
 def test_a_speaker_that_is_stopped_for_long_yields_before_it_says_anything(network: Network) -> None:
     """The two would else be masters together; the one that hung is the better one."""
-    master, backup = pair(network, 4)
+    master, backup = master_and_backup(network, 4)
     vip = ip_of(VIPS[4])
     with Capture(network.lan) as capture, Prober(network.lan.host("client"), vip) as prober:
         prober.wait_answered(DEADLINE)
@@ -113,7 +103,7 @@ def test_a_speaker_that_is_stopped_for_long_yields_before_it_says_anything(netwo
 @families
 def test_a_backup_that_was_stopped_for_long_does_not_take_over(network: Network, family: int) -> None:
     """What the master said meanwhile waits in the socket, and is heard before the timer runs out."""
-    master, backup = pair(network, family, advert_int=0.02)
+    master, backup = master_and_backup(network, family, advert_int=0.02)
     for _ in range(10):
         received = backup.router_status()["counters"]["adverts_received"]
         sent = master.router_status()["counters"]["adverts_sent"]

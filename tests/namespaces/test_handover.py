@@ -8,7 +8,19 @@ import time
 import pytest
 
 from benchmarks.peers import BACKUP, MASTER, Daemon, Frr, Keepalived, Vrrpd
-from tests.peers import DEADLINE, VIPS, Network, advert_of, eventually, families, ip_of, settings, wait_served_by
+from tests.peers import (
+    DEADLINE,
+    VIPS,
+    Network,
+    advert_of,
+    eventually,
+    families,
+    ip_of,
+    master_and_backup,
+    settings,
+    start_as,
+    wait_served_by,
+)
 from vrrpd.lan.capture import Capture
 from vrrpd.lan.probe import Prober
 
@@ -16,19 +28,6 @@ pytestmark = pytest.mark.namespaces
 
 INTERVALS = (1.0, 0.1, 0.01)
 SUCCESSORS: tuple[type[Daemon], ...] = (Vrrpd, Keepalived, Frr)
-
-
-def pair(network: Network, family: int, successor: type[Daemon], interval: float, *extra: str) -> tuple[Vrrpd, Daemon]:
-    """A vrrpd that is MASTER, and the BACKUP that is to succeed it."""
-    if missing := successor.missing():
-        pytest.fail(missing)
-    master = network.vrrpd("r1", settings(family, 200, *extra, advert_int=interval))
-    backup = network.add(successor, "r2", [settings(family, 100, advert_int=interval)])
-    master.start()
-    master.wait_until(MASTER, DEADLINE)
-    backup.start()
-    backup.wait_until(BACKUP, DEADLINE)
-    return master, backup
 
 
 def lost_while(prober: Prober, began: float) -> int:
@@ -49,7 +48,12 @@ def test_a_stopped_master_is_succeeded_without_a_lost_probe(
     keepalived announces an IPv6 address that its kernel has not finished yet, and draws what it cannot answer: of that
     it may lose a probe, which is none that was sent before.
     """
-    master, backup = pair(network, family, successor, interval)
+    if missing := successor.missing():
+        pytest.fail(missing)
+    master = network.vrrpd("r1", settings(family, 200, advert_int=interval))
+    backup = network.add(successor, "r2", [settings(family, 100, advert_int=interval)])
+    start_as(MASTER, master)
+    start_as(BACKUP, backup)
     vip = ip_of(VIPS[family])
     with Prober(network.lan.host("client"), vip) as prober, Capture(network.lan) as capture:
         prober.wait_answered(DEADLINE)
@@ -72,7 +76,7 @@ def test_a_stopped_master_is_succeeded_without_a_lost_probe(
 
 @families
 def test_the_priority_0_advert_is_the_last_one(network: Network, family: int) -> None:
-    master, backup = pair(network, family, Vrrpd, 0.1)
+    master, backup = master_and_backup(network, family)
     with Capture(network.lan) as capture:
         master.stop()
         backup.wait_until(MASTER, DEADLINE)
@@ -83,7 +87,7 @@ def test_the_priority_0_advert_is_the_last_one(network: Network, family: int) ->
 
 @families
 def test_a_better_router_takes_over_without_a_lost_probe(network: Network, family: int) -> None:
-    master, backup = pair(network, family, Vrrpd, 0.1)
+    master, backup = master_and_backup(network, family)
     master.stop()
     backup.wait_until(MASTER, DEADLINE)
     with Prober(network.lan.host("client"), ip_of(VIPS[family])) as prober, Capture(network.lan) as capture:
@@ -107,7 +111,7 @@ def test_a_better_router_takes_over_without_a_lost_probe(network: Network, famil
 
 def test_immediate_is_the_letter_of_the_rfc(network: Network) -> None:
     """The addresses are gone when the advert of priority 0 is out; the client waits for the skew."""
-    master, backup = pair(network, 4, Vrrpd, 0.1, 'handover = "immediate"')
+    master, backup = master_and_backup(network, 4, 'handover = "immediate"')
     with Prober(network.lan.host("client"), ip_of(VIPS[4])) as prober:
         prober.wait_answered(DEADLINE)
         began = time.monotonic()
@@ -140,7 +144,7 @@ def test_told_to_stop_twice_it_goes_at_once(network: Network) -> None:
 
 
 def test_an_instance_that_is_removed_hands_over(network: Network) -> None:
-    master, backup = pair(network, 4, Vrrpd, 0.1)
+    master, backup = master_and_backup(network, 4)
     other = settings(4, 200, vrid=52, addresses=("192.0.2.110/32",))
     with Prober(network.lan.host("client"), ip_of(VIPS[4])) as prober:
         prober.wait_answered(DEADLINE)
@@ -179,7 +183,7 @@ def command(daemon: Vrrpd, *words: str) -> subprocess.CompletedProcess[str]:
 
 @families
 def test_drain_hands_over_and_undrain_competes_again(network: Network, family: int) -> None:
-    master, backup = pair(network, family, Vrrpd, 0.1)
+    master, backup = master_and_backup(network, family)
     vip = ip_of(VIPS[family])
     with Prober(network.lan.host("client"), vip) as prober:
         prober.wait_answered(DEADLINE)
@@ -199,7 +203,7 @@ def test_drain_hands_over_and_undrain_competes_again(network: Network, family: i
 
 def test_a_drained_router_does_not_take_over_and_stays_drained(network: Network) -> None:
     """Neither when the master dies, nor when its own speaker does, nor after a reload."""
-    master, backup = pair(network, 4, Vrrpd, 0.1)
+    master, backup = master_and_backup(network, 4)
     command(master, "drain")
     backup.wait_until(MASTER, DEADLINE)
     backup.kill()
