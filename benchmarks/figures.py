@@ -2,9 +2,10 @@
 
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
+
+from msgspec import Struct, field
 
 COLUMNS = ("what", "vrrpd", "keepalived", "ratio", "must be", "verdict")
 _ALIGN = ("<", ">", ">", ">", ">", "<")
@@ -23,8 +24,7 @@ class Measure(Enum):
     """Reported only."""
 
 
-@dataclass(frozen=True, slots=True)
-class Limit:
+class Limit(Struct, frozen=True):
     """What a figure must not exceed."""
 
     value: float = 0.0
@@ -34,8 +34,7 @@ class Limit:
 REPORT_ONLY = Limit()
 
 
-@dataclass(slots=True)
-class Samples:
+class Samples(Struct):
     """What was measured of one daemon, run by run."""
 
     values: list[float] = field(default_factory=list)
@@ -58,8 +57,7 @@ class Samples:
         return first, third
 
 
-@dataclass(slots=True)
-class Figure:
+class Figure(Struct):
     """One line of the report."""
 
     name: str

@@ -3,9 +3,10 @@
 import random
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+from msgspec import Struct
 
 from benchmarks.contest import (
     BACKUP_PRIORITY,
@@ -88,8 +89,7 @@ class Pair:
         return daemon
 
 
-@dataclass(frozen=True, slots=True)
-class Scenario:
+class Scenario(Struct, frozen=True):
     """What is taken over, and what is demanded of it."""
 
     name: str

@@ -7,8 +7,9 @@ import logging
 import pickle
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 from vrrpd.config.model import Config
 
@@ -16,57 +17,49 @@ _LENGTH = struct.Struct("!I")
 JSON = dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Begin:
+class Begin(Struct, frozen=True):
     """To the speaker, first of all: the configuration to speak by."""
 
     config: Config
     drained: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Apply:
+class Apply(Struct, frozen=True):
     """To the speaker: this is the configuration now."""
 
     request: int
     config: Config
 
 
-@dataclass(frozen=True, slots=True)
-class TellStatus:
+class TellStatus(Struct, frozen=True):
     """To the speaker: say how things are."""
 
     request: int
 
 
-@dataclass(frozen=True, slots=True)
-class SetDrained:
+class SetDrained(Struct, frozen=True):
     """To the speaker: hand every address over and stay BACKUP, or compete again."""
 
     request: int
     drained: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Stop:
+class Stop(Struct, frozen=True):
     """To the speaker: resign, hand the addresses over, exit. Said twice: at once."""
 
 
-@dataclass(frozen=True, slots=True)
-class Started:
+class Started(Struct, frozen=True):
     """From the speaker: sockets are open and the routers have started."""
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(Struct, frozen=True):
     """From the speaker: what a request led to."""
 
     request: int
     result: JSON = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class LogLine:
+class LogLine(Struct, frozen=True):
     """From the speaker, which must never wait for a terminal, a pipe or a disk."""
 
     level: int

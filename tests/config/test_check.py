@@ -1,9 +1,9 @@
 """What `vrrpd check` says of the instances of one host."""
 
-from dataclasses import replace
 from ipaddress import ip_interface
 
 import pytest
+from msgspec.structs import replace
 
 from vrrpd.config.check import findings
 from vrrpd.config.findings import Level

@@ -4,10 +4,10 @@ import json
 import os
 import signal
 import time
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from benchmarks.peers import BACKUP, MASTER, RouterSettings, Vrrpd
 from tests.peers import DEADLINE, VIPS, Network, eventually, families, ip_of, settings

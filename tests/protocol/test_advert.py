@@ -1,11 +1,11 @@
 """The codec: what it encodes, what it refuses to encode, and that what it decodes is what was meant."""
 
-from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from tests.protocol.adverts import adverts_ipv4, adverts_ipv6, sources_ipv4, sources_ipv6
 from tests.protocol.samples import GROUP, GROUP_IPV6, OWN, OWN_IPV6, VIPS, VIPS_IPV6, sealed

@@ -1,11 +1,11 @@
 """What changes while a router runs: its parameters, its priority, its own address; and who shares that address."""
 
-from dataclasses import replace
 from ipaddress import IPv4Address
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from tests.protocol.samples import (
     DOWN_INTERVAL,

@@ -1,8 +1,7 @@
 """FAULT: a router that should take part and cannot, and how it returns."""
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from tests.protocol.samples import (
     DOWN_INTERVAL,

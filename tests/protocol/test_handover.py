@@ -1,8 +1,7 @@
 """A master that goes, or has heard a better one, answers until its successor does; with hitless off it does not."""
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from tests.protocol.samples import (
     HIGHER,

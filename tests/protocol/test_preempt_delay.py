@@ -1,8 +1,7 @@
 """How long a BACKUP with preempt_delay tolerates a master of lower priority."""
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from tests.protocol.samples import DOWN_INTERVAL, LINK_DOWN, PARAMETERS, SKEW_TIME, heard, router_in_backup
 from vrrpd.protocol.effects import CancelTimer, SendAdvert, SetTimer, State

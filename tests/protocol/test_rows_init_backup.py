@@ -1,8 +1,7 @@
 """Rows 22-30 of the conformance list: INIT and BACKUP (RFC 9568 sections 6.4.1 and 6.4.2)."""
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from tests.protocol.samples import (
     DOWN_INTERVAL,

@@ -1,9 +1,9 @@
 """Rows 36-40 of the conformance list: MASTER (RFC 9568 section 6.4.3)."""
 
-from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address
 
 import pytest
+from msgspec.structs import replace
 
 from tests.protocol.samples import (
     DOWN_INTERVAL,

@@ -1,10 +1,10 @@
 """Rows 9-13, 15-21 and 49 of the conformance list: what is discarded, and what is accepted all the same."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from ipaddress import IPv4Address
 
 import pytest
+from msgspec.structs import replace
 
 from tests.protocol.samples import (
     DOWN_INTERVAL,

@@ -4,9 +4,9 @@ The sockets are real, between two hosts in network namespaces.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from tests.peers import DEADLINE, eventually
 from tests.protocol.samples import OWN, OWN_IPV6, PARAMETERS, VIPS, VIPS_IPV6, sealed

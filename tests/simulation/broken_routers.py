@@ -1,7 +1,8 @@
 """Routers that break the rules: each is the real one with one thing wrong."""
 
 import math
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from vrrpd.protocol.effects import CancelTimer, RemoveAddresses, SendAdvert, SetTimer
 from vrrpd.protocol.events import AdvertReceived, Event, Timer, TimerExpired

@@ -5,10 +5,12 @@ still shows a failure.
 """
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, replace
 from enum import StrEnum
 from ipaddress import IPv4Address
 from random import Random
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from tests.simulation.lan import Host, Lan, Machine, Weather
 from tests.simulation.referee import CLOCK_DEVIATION_MAX, InvariantError, Referee, Rule
@@ -44,8 +46,7 @@ class Fault(StrEnum):
     ACCEPT = "accept addresses"
 
 
-@dataclass(frozen=True, slots=True)
-class Mishap:
+class Mishap(Struct, frozen=True):
     """One fault."""
 
     at: float
@@ -54,8 +55,7 @@ class Mishap:
     value: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Episode:
+class Episode(Struct, frozen=True):
     """All that a run depends on."""
 
     seed: int
@@ -65,8 +65,7 @@ class Episode:
     history: tuple[Mishap, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(Struct, frozen=True):
     """How an episode went."""
 
     share: float

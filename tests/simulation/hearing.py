@@ -4,14 +4,13 @@ This is section 6.4.2 of RFC 9568 once more, written down as deadlines instead o
 referee do not share a mistake. Times are centiseconds of the host's clock.
 """
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from tests.simulation.lan import Host
 from vrrpd.protocol.events import AdvertReceived
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
+class Span(Struct, frozen=True):
     """From the least to the most it can be; they differ only where preempt_delay may or may not be running."""
 
     least: float

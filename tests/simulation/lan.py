@@ -10,11 +10,12 @@ and nobody in between who swallows that direction, at the time of sending; the r
 import heapq
 import itertools
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
 from functools import lru_cache, partial
 from ipaddress import IPv4Address
 from random import Random
 from typing import Protocol
+
+from msgspec import Struct
 
 from vrrpd.protocol.advert import Advert, Family, IPAddress, decode, encode
 from vrrpd.protocol.effects import (
@@ -50,8 +51,7 @@ from vrrpd.protocol.timing import Centiseconds, active_down_interval
 LINK_DOWN = LinkChanged(up=False, reason="no carrier")
 
 
-@dataclass(frozen=True, slots=True)
-class Weather:
+class Weather(Struct, frozen=True):
     """What happens to packets on their way."""
 
     shortest_delay: float
@@ -60,8 +60,7 @@ class Weather:
     duplication: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class Machine:
+class Machine(Struct, frozen=True):
     """What a host is from start to end."""
 
     address: IPv4Address

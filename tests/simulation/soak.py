@@ -13,7 +13,8 @@ import signal
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from tests.simulation.episodes import Episode, failure, random_episode, run, shortest
 from tests.simulation.referee import InvariantError
@@ -24,8 +25,7 @@ SECONDS_BETWEEN_LINES = 10.0
 EXIT_FAILED, EXIT_INTERRUPTED = 1, 130
 
 
-@dataclass(slots=True)
-class Tally:
+class Tally(Struct):
     """What some episodes came to."""
 
     episodes: int = 0

@@ -1,10 +1,10 @@
 """Planned handovers, preemption, speakers that die and masters that hang: somebody always has the addresses."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from random import Random
 
 import pytest
+from msgspec.structs import replace
 
 from tests.simulation.episodes import FIRST_ADDRESS, VIPS
 from tests.simulation.lan import Host, Lan, Machine, Weather

@@ -1,7 +1,8 @@
 """What `vrrpd check` says, for someone on call who reads it at night."""
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+from msgspec import Struct
 
 from vrrpd.protocol.timing import Centiseconds, seconds
 
@@ -15,8 +16,7 @@ class Level(StrEnum):
     """What will probably surprise."""
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(Struct, frozen=True):
     """One sentence about one instance."""
 
     level: Level

@@ -1,7 +1,8 @@
 """What the checks need to know of the host: its interfaces and their addresses."""
 
-from dataclasses import dataclass
 from ipaddress import IPv4Interface, IPv6Interface, ip_interface
+
+from msgspec import Struct
 
 from vrrpd.protocol.advert import IP_PROTOCOL, IPAddress
 
@@ -11,8 +12,7 @@ _IFA_F_DADFAILED = 0x08
 _IFA_F_TENTATIVE = 0x40
 
 
-@dataclass(frozen=True, slots=True)
-class HostAddress:
+class HostAddress(Struct, frozen=True):
     """One address on an interface."""
 
     interface_address: IPv4Interface | IPv6Interface
@@ -27,8 +27,7 @@ class HostAddress:
         return self.interface_address.ip
 
 
-@dataclass(frozen=True, slots=True)
-class Interface:
+class Interface(Struct, frozen=True):
     """One interface as it is at present."""
 
     up: bool = True

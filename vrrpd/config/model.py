@@ -1,9 +1,10 @@
 """The configuration as plain values: what the file said, checked, in the units of its keys."""
 
-from dataclasses import dataclass
 from enum import StrEnum
 from ipaddress import IPv4Interface, IPv6Interface
 from pathlib import Path
+
+from msgspec import Struct
 
 from vrrpd.protocol.advert import ChecksumForm, Family, IPAddress
 from vrrpd.protocol.parameters import Parameters
@@ -29,8 +30,7 @@ class Handover(StrEnum):
     """It removes them at once (RFC 9568 section 6.4.3)."""
 
 
-@dataclass(frozen=True, slots=True)
-class VirtualAddress:
+class VirtualAddress(Struct, frozen=True):
     """One entry of `virtual_ipaddress`."""
 
     interface_address: IPv4Interface | IPv6Interface
@@ -51,8 +51,7 @@ class VirtualAddress:
         return str(self.interface_address)
 
 
-@dataclass(frozen=True, slots=True)
-class GarpSettings:
+class GarpSettings(Struct, frozen=True):
     """When gratuitous ARP (IPv6: unsolicited NA) is repeated; keepalived's keys and meaning."""
 
     master_delay: float = 5.0
@@ -66,8 +65,7 @@ class GarpSettings:
     form: GarpForm = GarpForm.REQUEST
 
 
-@dataclass(frozen=True, slots=True)
-class VrrpInstance:
+class VrrpInstance(Struct, frozen=True):
     """One `[[vrrp_instance]]`."""
 
     name: str
@@ -112,8 +110,7 @@ class VrrpInstance:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Config:
+class Config(Struct, frozen=True):
     """A whole configuration file."""
 
     instances: tuple[VrrpInstance, ...]

@@ -3,8 +3,10 @@
 import os
 import signal
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from vrrpd.lan.daemons import BACKUP, MASTER, Vrrpd
 from vrrpd.protocol.timing import active_down_interval, centiseconds, seconds, skew_time
@@ -38,8 +40,7 @@ def resignation(advert_int: float, priority: int) -> float:
     return seconds(skew_time(priority, centiseconds(advert_int)))
 
 
-@dataclass(frozen=True, slots=True)
-class Fault:
+class Fault(Struct, frozen=True):
     """One of them; `inflict` and `heal` return at once, with the condition under which they are done."""
 
     name: str

@@ -2,9 +2,9 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Final, Self
 
+from msgspec import Struct
 from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -22,8 +22,7 @@ LEGEND: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Passage:
+class Passage(Struct, frozen=True):
     """What the client saw in a stretch of time."""
 
     probes: int
@@ -55,8 +54,7 @@ class Passage:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class Measurement:
+class Measurement(Struct, frozen=True):
     """One fault, from its infliction until everything was as before; times in seconds."""
 
     fault: Fault

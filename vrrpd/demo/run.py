@@ -4,10 +4,11 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
+
+from msgspec import Struct
 
 from vrrpd.demo.faults import Condition, Fault
 from vrrpd.demo.report import Measurement, Passage
@@ -29,8 +30,7 @@ class DemoError(RuntimeError):
     """Something that must happen did not; the message says what, and has the log of the router that it concerns."""
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(Struct, frozen=True):
     """Something that happened."""
 
     at: float

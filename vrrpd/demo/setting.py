@@ -1,7 +1,8 @@
 """What a demo is made of."""
 
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 VRID: Final = 51
 ADDRESS: Final = {4: "192.0.2.100/32", 6: "2001:db8::100/128"}
@@ -21,8 +22,7 @@ _DWELL: Final = 0.6
 _DWELL_INTERVALS: Final = 3
 
 
-@dataclass(frozen=True, slots=True)
-class Setting:
+class Setting(Struct, frozen=True):
     """How many routers, how fast, which family."""
 
     routers: int = 3

@@ -8,12 +8,13 @@ import struct
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
+
+from msgspec import Struct
 
 from vrrpd.net.filters import Instruction, attach
 
@@ -60,8 +61,7 @@ class FrameKind(StrEnum):
     NEIGHBOUR_ADVERTISEMENT = "neighbour advertisement"
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
+class Frame(Struct, frozen=True):
     """One Ethernet frame."""
 
     time: float

@@ -18,10 +18,11 @@ import sys
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from ipaddress import IPv4Interface, IPv6Interface
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final
+
+from msgspec import Struct
 
 from vrrpd.config.addresses import link_local_of
 from vrrpd.supervisor.control import ControlError, result_of
@@ -40,8 +41,7 @@ _PAGE_SIZE: Final = os.sysconf("SC_PAGE_SIZE")
 _CLOCK_TICKS: Final = os.sysconf("SC_CLK_TCK")
 
 
-@dataclass(frozen=True, slots=True)
-class RouterSettings:
+class RouterSettings(Struct, frozen=True):
     """One virtual router, as all three daemons can be told of it."""
 
     virtual_router_id: int

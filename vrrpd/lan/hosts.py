@@ -8,12 +8,12 @@ import struct
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from ipaddress import IPv4Interface, IPv4Network, IPv6Interface, IPv6Network
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, ParamSpec, Self, TypeVar
 
+from msgspec import Struct
 from pyroute2.iproute.linux import IPRoute
 
 from vrrpd.lan.namespace import Namespace
@@ -40,8 +40,7 @@ _LINK_TIMEOUT: Final = 5.0
 """Seconds until a link that was just plugged in must be usable; the kernel batches link events by the second."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Port:
+class _Port(Struct, frozen=True):
     """Where an interface of a host is plugged in."""
 
     lan: "Lan"

@@ -25,11 +25,12 @@ import time
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterator
-from dataclasses import dataclass
 from fcntl import F_SETPIPE_SZ, fcntl
 from math import inf
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
+
+from msgspec import Struct
 
 from vrrpd.net.filters import Instruction, attach
 from vrrpd.protocol.advert import ones_complement_sum
@@ -49,8 +50,7 @@ _START_TIMEOUT: Final = 10.0
 """Seconds in which the first probe must have been sent."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Protocol:
+class _Protocol(Struct, frozen=True):
     """How one family echoes: numbers, and where the answer is in a packet that starts with the IP header."""
 
     family: socket.AddressFamily
@@ -81,8 +81,7 @@ _IPV6: Final = _Protocol(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Probe:
+class Probe(Struct, frozen=True):
     """One echo request."""
 
     sent_at: float
@@ -92,8 +91,7 @@ class Probe:
     """The hardware address that the answer came from, which tells the router that serves the address."""
 
 
-@dataclass(frozen=True, slots=True)
-class Outage:
+class Outage(Struct, frozen=True):
     """Consecutive probes without an answer."""
 
     start: float
@@ -118,8 +116,7 @@ class Outage:
         return self.seconds * 1000
 
 
-@dataclass(frozen=True, slots=True)
-class ProbeResult:
+class ProbeResult(Struct, frozen=True):
     """What the client saw in some stretch of time."""
 
     probes: tuple[Probe, ...]

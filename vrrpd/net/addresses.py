@@ -6,10 +6,11 @@ struct ifaddrmsg { u8 family; u8 prefixlen; u8 flags; u8 scope; u32 index; }    
 import socket
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface, ip_interface
 from typing import Any
+
+from msgspec import Struct
 
 from vrrpd.net.messages import ifaddrmsg
 
@@ -40,8 +41,7 @@ ENCODED_MAX = 1 << 14
 """Results that are kept: pyroute2 takes 0.1 ms for each message."""
 
 
-@dataclass(frozen=True, slots=True)
-class AddressRequests:
+class AddressRequests(Struct, frozen=True):
     """The requests for one address; `on` completes them with the interface's index."""
 
     add: bytes

@@ -9,8 +9,9 @@ import errno
 import socket
 import struct
 from collections.abc import Iterable
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
+
+from msgspec import Struct
 
 from vrrpd.net import filters
 from vrrpd.net.links import Link
@@ -43,8 +44,7 @@ Datagram = bytes | tuple[bytes, tuple[tuple[int, int, bytes], ...], tuple[str, i
 """What a raw socket delivered, without what differs between two equal adverts."""
 
 
-@dataclass(frozen=True, slots=True)
-class Packet:
+class Packet(Struct, frozen=True):
     """A received packet, taken apart as far as IP goes."""
 
     source: IPAddress

@@ -7,8 +7,9 @@ struct ifaddrmsg { u8 family; u8 prefixlen; u8 flags; u8 scope; u32 index; }    
 import socket
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
+
+from msgspec import Struct
 
 from vrrpd.net.addresses import ADDRESS_PROTOCOL, RTM_DELADDR, RTM_NEWADDR
 from vrrpd.net.filters import all_but_renewals, attach
@@ -42,8 +43,7 @@ _IFA_FLAGS = 8
 _IFA_PROTO = 11
 
 
-@dataclass(frozen=True, slots=True)
-class Link:
+class Link(Struct, frozen=True):
     """One interface."""
 
     index: int
@@ -54,8 +54,7 @@ class Link:
     """Administratively up and with a carrier."""
 
 
-@dataclass(frozen=True, slots=True)
-class InterfaceAddress:
+class InterfaceAddress(Struct, frozen=True):
     """One address on an interface."""
 
     index: int

@@ -12,7 +12,8 @@ import os
 import socket
 import struct
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 HEADER = struct.Struct("=IHHII")
 _ATTRIBUTE = struct.Struct("=HH")
@@ -37,8 +38,7 @@ REQUESTS_A_DATAGRAM = 512
 _SO_RCVBUFFORCE = 33
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(Struct, frozen=True):
     """One netlink message as it came in."""
 
     type: int

@@ -13,9 +13,10 @@
 
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import Enum, StrEnum
 from ipaddress import IPv4Address, IPv6Address
+
+from msgspec import Struct
 
 from vrrpd.protocol.timing import ADVERT_INTERVAL_MAX, ADVERT_INTERVAL_MIN, PRIORITY_OWNER, Centiseconds
 
@@ -102,8 +103,7 @@ class AdvertError(ValueError):
         self.detail = detail
 
 
-@dataclass(frozen=True, slots=True)
-class Advert:
+class Advert(Struct, frozen=True):
     """What one advertisement says."""
 
     virtual_router_id: int

@@ -1,7 +1,8 @@
 """What a virtual router wants done: imperatives, carried out in order by whoever drives it."""
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+from msgspec import Struct
 
 from vrrpd.protocol.advert import Advert, IPAddress
 from vrrpd.protocol.events import Timer
@@ -40,57 +41,49 @@ class Anomaly(StrEnum):
     DUPLICATE_SOURCE = "duplicate_source"
 
 
-@dataclass(frozen=True, slots=True)
-class SendAdvert:
+class SendAdvert(Struct, frozen=True):
     """Send an advert to the group, or to each unicast peer."""
 
     priority: int
     """0 resigns."""
 
 
-@dataclass(frozen=True, slots=True)
-class SetTimer:
+class SetTimer(Struct, frozen=True):
     """Start the timer, or start it anew; `TimerExpired` is owed when `delay` has passed."""
 
     timer: Timer
     delay: Centiseconds
 
 
-@dataclass(frozen=True, slots=True)
-class CancelTimer:
+class CancelTimer(Struct, frozen=True):
     """Stop the timer; no `TimerExpired` is owed any more."""
 
     timer: Timer
 
 
-@dataclass(frozen=True, slots=True)
-class AddAddresses:
+class AddAddresses(Struct, frozen=True):
     """Put these virtual addresses on their interface."""
 
     addresses: tuple[IPAddress, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class RemoveAddresses:
+class RemoveAddresses(Struct, frozen=True):
     """Take these virtual addresses off their interface, if they are there."""
 
     addresses: tuple[IPAddress, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Announce:
+class Announce(Struct, frozen=True):
     """Tell the link, by gratuitous ARP or unsolicited NA, that these addresses are here."""
 
     addresses: tuple[IPAddress, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Reannounce:
+class Reannounce(Struct, frozen=True):
     """Announce the addresses that were announced before again: another master may have told the link otherwise."""
 
 
-@dataclass(frozen=True, slots=True)
-class ReportTransition:
+class ReportTransition(Struct, frozen=True):
     """Tell people and scripts."""
 
     before: State
@@ -98,8 +91,7 @@ class ReportTransition:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class ReportAnomaly:
+class ReportAnomaly(Struct, frozen=True):
     """Count it, and tell people now and then."""
 
     anomaly: Anomaly

@@ -1,7 +1,8 @@
 """What can happen to a virtual router: facts, told by whoever drives it."""
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+from msgspec import Struct
 
 from vrrpd.protocol.advert import Advert, IPAddress
 from vrrpd.protocol.parameters import Parameters
@@ -25,44 +26,37 @@ class Timer(StrEnum):
     """MASTER: the predecessor, which answered until its release, does so no longer."""
 
 
-@dataclass(frozen=True, slots=True)
-class Startup:
+class Startup(Struct, frozen=True):
     """Take part (RFC 9568 section 6.4.1)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Resume:
+class Resume(Struct, frozen=True):
     """Take part, and go on as MASTER: the process that was it has died, and its addresses are still here."""
 
     silence: Centiseconds
     """How long it has not advertised."""
 
 
-@dataclass(frozen=True, slots=True)
-class Shutdown:
+class Shutdown(Struct, frozen=True):
     """Take part no longer. Said again, it means: now, whatever it costs."""
 
 
-@dataclass(frozen=True, slots=True)
-class Drain:
+class Drain(Struct, frozen=True):
     """Let others be master until `Undrain`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Undrain:
+class Undrain(Struct, frozen=True):
     """Compete again."""
 
 
-@dataclass(frozen=True, slots=True)
-class Overslept:
+class Overslept(Struct, frozen=True):
     """This MASTER could not run, and did not advertise meanwhile. It is told before anything else that waited."""
 
     silence: Centiseconds
     """How long it has not advertised."""
 
 
-@dataclass(frozen=True, slots=True)
-class AdvertReceived:
+class AdvertReceived(Struct, frozen=True):
     """An advert of this router's VRID and family arrived on its interface and was found valid."""
 
     source: IPAddress
@@ -70,23 +64,20 @@ class AdvertReceived:
     advert: Advert
 
 
-@dataclass(frozen=True, slots=True)
-class TimerExpired:
+class TimerExpired(Struct, frozen=True):
     """A timer that this router had set ran out."""
 
     timer: Timer
 
 
-@dataclass(frozen=True, slots=True)
-class PriorityChanged:
+class PriorityChanged(Struct, frozen=True):
     """Tracking or health moved the priority that this router competes with."""
 
     priority: int
     """1-254, or 255 for an owner."""
 
 
-@dataclass(frozen=True, slots=True)
-class LinkChanged:
+class LinkChanged(Struct, frozen=True):
     """What the interface can do now."""
 
     up: bool
@@ -97,15 +88,13 @@ class LinkChanged:
     """Why it is not up, for people."""
 
 
-@dataclass(frozen=True, slots=True)
-class AddressesFailed:
+class AddressesFailed(Struct, frozen=True):
     """The kernel refuses the virtual addresses, so packets to them would be lost here."""
 
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class ParametersChanged:
+class ParametersChanged(Struct, frozen=True):
     """A new configuration of the same router (same VRID, family and interface)."""
 
     parameters: Parameters

@@ -1,13 +1,12 @@
 """What the configuration says about one virtual router."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from vrrpd.protocol.advert import Family, IPAddress
 from vrrpd.protocol.timing import PRIORITY_DEFAULT, PRIORITY_OWNER, Centiseconds
 
 
-@dataclass(frozen=True, slots=True)
-class Parameters:
+class Parameters(Struct, frozen=True):
     """The parameters per virtual router of RFC 9568 section 6.1, and those that operators add.
 
     Raises:

@@ -1,14 +1,14 @@
 """What a virtual router counts; the names are the keys of `vrrpd status --json`."""
 
 from collections import Counter
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from vrrpd.protocol.advert import DropReason
 from vrrpd.protocol.effects import Anomaly, State
 
 
-@dataclass(slots=True)
-class Counters:
+class Counters(Struct):
     """Counts since the speaker first heard of the router."""
 
     adverts_sent: int = 0

@@ -1,6 +1,6 @@
 """What all routers of a speaker share on this host."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from vrrpd.ledger import Ledger
 from vrrpd.speaker.kernel import Kernel
@@ -10,8 +10,7 @@ from vrrpd.speaker.rate_limit import RateLimit
 from vrrpd.speaker.timers import Timers
 
 
-@dataclass(frozen=True, slots=True)
-class Host:
+class Host(Struct, frozen=True):
     """The kernel's sockets, the clock, the pace of announcements, who was told what, and what outlives us."""
 
     kernel: Kernel

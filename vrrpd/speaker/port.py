@@ -5,8 +5,9 @@ import errno
 import logging
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Protocol
+
+from msgspec import Struct
 
 from vrrpd.net.adverts import AdvertSocket, Datagram, parse
 from vrrpd.net.links import Link
@@ -45,8 +46,7 @@ class Listener(Protocol):
         """The port can be used now, or no longer, or from another address."""
 
 
-@dataclass(slots=True)
-class Strangers:
+class Strangers(Struct):
     """Packets that no router here is meant to have."""
 
     count: int = 0

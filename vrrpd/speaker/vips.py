@@ -2,7 +2,8 @@
 
 import errno
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from vrrpd.config.model import VirtualAddress
 from vrrpd.net.addresses import LIFETIME_INFINITE, AddressRequests, requests
@@ -14,8 +15,7 @@ from vrrpd.speaker.kernel import Kernel
 AddressKey = tuple[int, IPAddress, int]
 
 
-@dataclass(slots=True, eq=False)
-class Vip:
+class Vip(Struct, eq=False):
     """One virtual address and what is known of it on this host."""
 
     config: VirtualAddress

@@ -8,10 +8,11 @@ import socket
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
+
+from msgspec.structs import replace
 
 from vrrpd import __version__
 from vrrpd.channel import Answer, Apply, Begin, LogLine, Message, SetDrained, Started, Stop, TellStatus
