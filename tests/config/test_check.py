@@ -169,10 +169,17 @@ def test_virtual_addresses_on_an_interface_that_does_not_exist() -> None:
 def test_an_address_without_a_route_to_its_neighbours(entry: str, warns: bool) -> None:
     shown = "198.51.100.1/24" if "/24" in entry else "198.51.100.1/32"
     expected = (
-        f"{shown} is in none of the networks of eth0: replies to its neighbours take the default route; give it its "
+        f"none of the networks of eth0 has {shown}: replies to neighbours take the default route; give each its "
         "network's prefix length, or eth0 an address of that network"
     )
     assert warned(instance(f"[{entry}]"), {**ETH0, "lo": Interface()}) == ([expected] if warns else [])
+
+
+def test_many_addresses_without_a_route_are_one_finding() -> None:
+    entries = ", ".join(f'"198.51.100.{number}/32"' for number in range(1, 21))
+    (finding,) = warned(instance(f"[{entries}]"), ETH0)
+    assert finding.startswith("none of the networks of eth0 has 198.51.100.1/32, 198.51.100.2/32, 198.51.100.3/32, ")
+    assert "198.51.100.5/32 and 15 more: " in finding
 
 
 def test_an_ipv6_instance_says_what_it_advertises_first() -> None:

@@ -14,6 +14,8 @@ from vrrpd.protocol.timing import PRIORITY_OWNER, Centiseconds, active_down_inte
 
 _FAST_ADVERT_INT = 0.1
 """Seconds. Below it, what an idle process may lag behind counts against the three adverts that may be missed."""
+_LISTED = 5
+"""Addresses that a finding names before it counts the rest."""
 
 
 def findings(config: Config, interfaces: Interfaces) -> tuple[Finding, ...]:
@@ -156,17 +158,23 @@ def _addresses_of_the_host(instance: VrrpInstance, interfaces: Interfaces) -> It
 
 
 def _networks_of_addresses(instance: VrrpInstance, interfaces: Interfaces) -> Iterator[Finding]:
-    for vip in instance.virtual_ipaddress:
-        interface = interfaces.get(vip.dev)
-        if interface is None or _brings_route(vip) or vip.address.is_link_local:
-            continue
-        own = _own_addresses(interface)
-        if own and not any(vip.address in entry.interface_address.network for entry in own):
-            yield warning(
-                instance.name,
-                f"{vip} is in none of the networks of {vip.dev}: replies to its neighbours take the default route; "
-                f"give it its network's prefix length, or {vip.dev} an address of that network",
-            )
+    strangers = [vip for vip in instance.virtual_ipaddress if _without_network(vip, interfaces.get(vip.dev))]
+    for dev in dict.fromkeys(vip.dev for vip in strangers):
+        of_dev = [str(vip) for vip in strangers if vip.dev == dev]
+        which = ", ".join(of_dev[:_LISTED]) + (f" and {len(of_dev) - _LISTED} more" if len(of_dev) > _LISTED else "")
+        yield warning(
+            instance.name,
+            f"none of the networks of {dev} has {which}: replies to neighbours take the default route; give each its "
+            f"network's prefix length, or {dev} an address of that network",
+        )
+
+
+def _without_network(vip: VirtualAddress, interface: Interface | None) -> bool:
+    """Whether nothing tells the kernel that the address's neighbours are on the link."""
+    if interface is None or _brings_route(vip) or vip.address.is_link_local:
+        return False
+    own = _own_addresses(interface)
+    return bool(own) and not any(vip.address in entry.interface_address.network for entry in own)
 
 
 _RULES = (
