@@ -14,6 +14,7 @@ settings.load_profile("vrrpd")
 _PROGRAMS = {
     "namespaces": {},
     "interop": {"keepalived": "keepalived", "/usr/lib/frr/vrrpd": "frr", "vtysh": "frr"},
+    "clock_step": {"faketime": "faketime"},
 }
 
 
