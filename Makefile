@@ -7,7 +7,7 @@ demo: .venv/installed  ## live failovers of real routers in namespaces, and thei
 	$(BIN)/vrrpd demo $(DEMO)
 
 test: .venv/installed-dev  ## unit, simulation, namespaces, interop with real keepalived and FRR
-	.ci/packages keepalived frr faketime
+	.ci/packages keepalived frr faketime user-mode-linux kmod ipvsadm iproute2
 	$(BIN)/pytest $(TESTS)
 
 lint: .venv/installed-dev

@@ -15,6 +15,7 @@ ALLOWED = {
     "channel": {"config"},
     "ledger": {"protocol"},
     "net": {"protocol"},
+    "ipvs": {"net", "protocol"},
     "speaker": {"channel", "config", "ledger", "net", "protocol"},
     "supervisor": {"channel", "config", "ledger", "speaker"},
     "lan": {"config", "net", "protocol", "supervisor"},
@@ -54,6 +55,13 @@ def test_arrows_point_down(part: str) -> None:
         names = module.split(".")
         if names[0] == "vrrpd" and len(names) > 1:
             assert names[1] in ALLOWED[part] | {part}, f"{part}/{file} imports {module}"
+
+
+def test_what_a_table_should_be_and_how_it_gets_there_is_pure() -> None:
+    for file, module in imports("ipvs"):
+        if file in ("model.py", "plan.py"):
+            assert module.split(".")[0] not in PURE, f"ipvs/{file} imports {module}"
+            assert not module.startswith("vrrpd.net"), f"ipvs/{file} imports {module}"
 
 
 def test_the_protocol_is_pure() -> None:

@@ -1,4 +1,4 @@
-"""A plain route netlink socket, and the parts of its messages that a speaker reads.
+"""A plain netlink socket, and the parts of its messages that are read here.
 
 pyroute2's asyncio core cannot run on uvloop, and its decoder takes 200 us for one link message. Messages are encoded
 by pyroute2's classes (`vrrpd.net.addresses`); what comes in is read here, attribute by attribute.
@@ -52,12 +52,21 @@ def route_socket(groups: int = 0) -> socket.socket:
     Raises:
         OSError: the kernel refuses it.
     """
-    route = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE)
-    enlarge_receive_buffer(route, RECEIVE_BUFFER)
-    route.setsockopt(SOL_NETLINK, NETLINK_CAP_ACK, 1)
-    route.setblocking(False)
-    route.bind((0, groups))
-    return route
+    return netlink_socket(socket.NETLINK_ROUTE, groups)
+
+
+def netlink_socket(protocol: int, groups: int = 0) -> socket.socket:
+    """A non-blocking socket of that NETLINK_* protocol.
+
+    Raises:
+        OSError: the kernel refuses it.
+    """
+    netlink = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, protocol)
+    enlarge_receive_buffer(netlink, RECEIVE_BUFFER)
+    netlink.setsockopt(SOL_NETLINK, NETLINK_CAP_ACK, 1)
+    netlink.setblocking(False)
+    netlink.bind((0, groups))
+    return netlink
 
 
 def enlarge_receive_buffer(sock: socket.socket, size: int) -> None:
@@ -113,19 +122,31 @@ def dump(route: socket.socket, request: int, family: int) -> list[Message]:
     Raises:
         OSError: the kernel refuses the request, or what it sent was lost.
     """
-    route.send(HEADER.pack(HEADER.size + 16, request, NLM_F_REQUEST | NLM_F_DUMP, 1, 0) + struct.pack("=B15x", family))
+    header = HEADER.pack(HEADER.size + 16, request, NLM_F_REQUEST | NLM_F_DUMP, 1, 0)
+    return ask(route, header + struct.pack("=B15x", family))
+
+
+def ask(netlink: socket.socket, request: bytes) -> list[Message]:
+    """What the kernel answers to a request with NLM_F_DUMP, or with NLM_F_ACK; waits for it, some microseconds.
+
+    Raises:
+        OSError: the kernel refuses the request, or what it sent was lost.
+    """
+    netlink.send(request)
     messages: list[Message] = []
     while True:
-        route.setblocking(True)
+        netlink.setblocking(True)
         try:
-            data = route.recv(_READ_SIZE)
+            data = netlink.recv(_READ_SIZE)
         finally:
-            route.setblocking(False)
+            netlink.setblocking(False)
         for message in split(data):
             if message.type == NLMSG_DONE:
                 return messages
             if message.type == NLMSG_ERROR:
-                raise _error(message) or OSError(errno.EPROTO, "netlink ended a dump without an error")
+                if error := _error(message):
+                    raise error
+                return messages  # the acknowledgement
             messages.append(message)
 
 

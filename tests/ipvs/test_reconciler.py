@@ -1,0 +1,129 @@
+"""Others change the kernel's table, and the kernel refuses: ours gets right again, theirs is left alone."""
+
+import errno
+import os
+from collections.abc import Sequence
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.ipvs.tables import KEYS, PLACES, SimulatedKernel, tables
+from vrrpd.ipvs.model import RealServer, Table, VirtualServer, VirtualServerKey, virtual_server
+from vrrpd.ipvs.plan import AddVirtualServer, RemoveRealServer, RemoveVirtualServer, Step
+from vrrpd.ipvs.reconciler import Reconciler
+from vrrpd.protocol.advert import Family
+
+HTTP, DNS = KEYS[:2]
+FIRST, SECOND = PLACES[Family.IPV4][:2]
+REFUSED = "nonsense"
+
+
+class RefusingKernel:
+    """Goes on past errors, as the real one does; knows no scheduler by the name of `REFUSED`."""
+
+    def __init__(self, table: Table) -> None:
+        self.real = SimulatedKernel(table)
+        self.dumps = 0
+
+    def table(self) -> dict[VirtualServerKey, VirtualServer]:
+        self.dumps += 1
+        return dict(self.real.servers)
+
+    def apply(self, steps: Sequence[Step]) -> list[tuple[Step, OSError]]:
+        failed: list[tuple[Step, OSError]] = []
+        for step in steps:
+            number = 0
+            if isinstance(step, AddVirtualServer) and step.server.scheduler == REFUSED:
+                number = errno.ENOENT
+            else:
+                try:
+                    self.real.take(step)
+                except (AssertionError, KeyError):
+                    number = errno.ESRCH
+            if number:
+                failed.append((step, OSError(number, os.strerror(number))))
+        return failed
+
+
+def http(*real_servers: RealServer) -> VirtualServer:
+    return virtual_server(HTTP, real_servers)
+
+
+@given(st.lists(st.tuples(tables(), st.none() | tables()), min_size=1, max_size=5), tables())
+def test_whatever_others_do_ours_gets_right(changes: list[tuple[Table, Table | None]], before: Table) -> None:
+    kernel = RefusingKernel(before)
+    reconciler = Reconciler(kernel)
+    for desired, vandalised in changes:
+        if vandalised is not None:
+            kernel.real.servers = dict(vandalised)
+        reconciler.want(desired)
+        reconciler.resync()
+        assert not reconciler.refusals
+        assert {key: kernel.real.servers[key] for key in desired} == desired
+        drift = reconciler.drift
+        assert reconciler.resync() == 0
+        assert reconciler.drift == drift
+
+
+def test_a_change_costs_what_it_consists_of_and_no_look_at_the_kernel() -> None:
+    kernel = RefusingKernel({})
+    reconciler = Reconciler(kernel)
+    others = {key: virtual_server(key) for key in KEYS[1:]}
+    reconciler.want(others | {HTTP: http(RealServer(FIRST))})
+    dumps = kernel.dumps
+    assert reconciler.want(others | {HTTP: http(RealServer(FIRST), RealServer(SECOND))}) == 1
+    assert kernel.dumps == dumps
+
+
+def test_what_is_ours_goes_when_it_is_not_wanted_and_nothing_else_does() -> None:
+    foreign = virtual_server(DNS, (RealServer(FIRST),))
+    kernel = RefusingKernel({DNS: foreign})
+    reconciler = Reconciler(kernel)
+    reconciler.want({HTTP: http(RealServer(FIRST))})
+    reconciler.want({})
+    assert kernel.real.servers == {DNS: foreign}
+    assert reconciler.drift == 0
+
+
+def test_what_an_earlier_life_left_is_adopted_in_place() -> None:
+    kernel = RefusingKernel({HTTP: http(RealServer(FIRST)), DNS: virtual_server(DNS)})
+    reconciler = Reconciler(kernel, ours=[HTTP, DNS])
+    assert reconciler.want({HTTP: http(RealServer(FIRST), RealServer(SECOND))}) == 2
+    assert [*kernel.real.servers] == [HTTP]
+    assert [*kernel.real.servers[HTTP].real_servers] == [FIRST, SECOND]
+
+
+def test_drift_is_counted_and_mended() -> None:
+    kernel = RefusingKernel({})
+    reconciler = Reconciler(kernel)
+    reconciler.want({HTTP: http(RealServer(FIRST), RealServer(SECOND))})
+    kernel.real.take(RemoveRealServer(HTTP, FIRST))
+    assert reconciler.resync() == 1
+    kernel.real.take(RemoveVirtualServer(HTTP))
+    assert reconciler.resync() == 3
+    assert reconciler.drift == 4
+    assert kernel.real.servers == {HTTP: http(RealServer(FIRST), RealServer(SECOND))}
+
+
+def test_drift_is_found_when_a_step_is_refused() -> None:
+    kernel = RefusingKernel({})
+    reconciler = Reconciler(kernel)
+    reconciler.want({HTTP: http(RealServer(FIRST))})
+    kernel.real.take(RemoveRealServer(HTTP, FIRST))
+    reconciler.want({HTTP: http(RealServer(FIRST, weight=5))})
+    assert kernel.real.servers == {HTTP: http(RealServer(FIRST, weight=5))}
+    assert (reconciler.drift, reconciler.refusals) == (1, ())
+
+
+def test_what_the_kernel_does_not_want_is_told_and_tried_again_and_is_no_drift() -> None:
+    kernel = RefusingKernel({})
+    reconciler = Reconciler(kernel)
+    wanted = VirtualServer(HTTP, REFUSED)
+    reconciler.want({HTTP: wanted, DNS: virtual_server(DNS)})
+    (refusal,) = reconciler.refusals
+    assert (refusal.step, refusal.reason) == (AddVirtualServer(wanted), os.strerror(errno.ENOENT))
+    assert [*kernel.real.servers] == [DNS]
+    assert (reconciler.resync(), reconciler.drift, len(reconciler.refusals)) == (1, 0, 1)
+    reconciler.want({HTTP: virtual_server(HTTP), DNS: virtual_server(DNS)})
+    assert not reconciler.refusals
+    assert {*kernel.real.servers} == {HTTP, DNS}

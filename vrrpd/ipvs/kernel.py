@@ -1,0 +1,126 @@
+"""The kernel's IPVS table of this network namespace: read whole, changed step by step."""
+
+import errno
+import struct
+from collections.abc import Sequence
+
+from pyroute2.netlink.generic import ipvs
+
+from vrrpd.ipvs.model import RealServer, RealServerKey, VirtualServer, VirtualServerKey
+from vrrpd.ipvs.plan import (
+    AddRealServer,
+    AddVirtualServer,
+    EditRealServer,
+    EditVirtualServer,
+    RemoveRealServer,
+    RemoveVirtualServer,
+    Step,
+)
+from vrrpd.ipvs.wire import (
+    GENL_HEADER_SIZE,
+    NLM_F_REQUEST,
+    key_request,
+    read_real_server,
+    read_virtual_server,
+    real_server_request,
+    virtual_server_request,
+)
+from vrrpd.net.netlink import HEADER, NLM_F_ACK, NLM_F_DUMP, Batch, ask, attributes, netlink_socket, transact
+
+NETLINK_GENERIC = 16
+_GENL_ID_CTRL = 16
+_CTRL_CMD_GETFAMILY = 3
+_CTRL_ATTR_FAMILY_ID = 1
+_CTRL_ATTR_FAMILY_NAME = 2
+
+
+class IpvsError(Exception):
+    """The kernel has no IPVS for us; says what to do."""
+
+
+class Ipvs:
+    """A socket to the table.
+
+    Raises:
+        IpvsError: the kernel has none, or we may not.
+    """
+
+    def __init__(self) -> None:
+        self._netlink = netlink_socket(NETLINK_GENERIC)
+        try:
+            self._family = self._look_up()
+        except OSError as error:
+            self._netlink.close()
+            if error.errno == errno.ENOENT:
+                raise IpvsError("the kernel has no IPVS: load the module ip_vs (modprobe ip_vs)") from error
+            raise IpvsError(f"cannot ask the kernel for IPVS: {error.strerror}") from error
+
+    def _look_up(self) -> int:
+        """The kernel loads ip_vs when somebody asks for it."""
+        name = ipvs.GENL_NAME.encode() + b"\0"
+        attribute = struct.pack("=HH", 4 + len(name), _CTRL_ATTR_FAMILY_NAME) + name.ljust(len(name) + 3 & ~3, b"\0")
+        body = struct.pack("=BBH", _CTRL_CMD_GETFAMILY, 1, 0) + attribute
+        flags = NLM_F_REQUEST | NLM_F_ACK
+        answers = ask(self._netlink, HEADER.pack(HEADER.size + len(body), _GENL_ID_CTRL, flags, 0, 0) + body)
+        found = attributes(answers[0].payload, GENL_HEADER_SIZE)
+        return int(struct.unpack("=H", found[_CTRL_ATTR_FAMILY_ID])[0])
+
+    def close(self) -> None:
+        """Let go of the socket; the table stays."""
+        self._netlink.close()
+
+    def table(self) -> dict[VirtualServerKey, VirtualServer]:
+        """Everything that is there, whoever put it there.
+
+        Raises:
+            IpvsError: the kernel does not let us read it.
+        """
+        try:
+            return {server.key: server for server in self._servers()}
+        except OSError as error:
+            raise IpvsError(f"cannot read the IPVS table: {error.strerror}") from error
+
+    def _servers(self) -> list[VirtualServer]:
+        flags = NLM_F_REQUEST | NLM_F_DUMP
+        body = struct.pack("=BBH", ipvs.IPVS_CMD_GET_SERVICE, ipvs.GENL_VERSION, 0)
+        request = HEADER.pack(HEADER.size + len(body), self._family, flags, 0, 0) + body
+        return [self._with_real_servers(read_virtual_server(answer.payload)) for answer in ask(self._netlink, request)]
+
+    def _with_real_servers(self, server: VirtualServer) -> VirtualServer:
+        key = server.key
+        request = key_request(ipvs.IPVS_CMD_GET_DEST, self._family, key, NLM_F_REQUEST | NLM_F_DUMP)
+        real_servers: dict[RealServerKey, RealServer] = {}
+        for answer in ask(self._netlink, request):
+            real_server, _ = read_real_server(answer.payload, key.family)
+            real_servers[real_server.key] = real_server
+        return VirtualServer(
+            key,
+            server.scheduler,
+            server.flags,
+            server.persistence_timeout,
+            server.persistence_granularity,
+            real_servers,
+        )
+
+    def apply(self, steps: Sequence[Step]) -> list[tuple[Step, OSError]]:
+        """Take the steps in their order, going on past those that the kernel refuses; returns these, and why."""
+        if not steps:
+            return []
+        failed = transact(self._netlink, Batch([self._request(step) for step in steps]))
+        return [(steps[position], error) for position, error in sorted(failed.items())]
+
+    def _request(self, step: Step) -> bytes:
+        family = self._family
+        match step:
+            case AddVirtualServer(server):
+                return virtual_server_request(ipvs.IPVS_CMD_NEW_SERVICE, family, server)
+            case EditVirtualServer(server):
+                return virtual_server_request(ipvs.IPVS_CMD_SET_SERVICE, family, server)
+            case RemoveVirtualServer(key):
+                return key_request(ipvs.IPVS_CMD_DEL_SERVICE, family, key)
+            case AddRealServer(key, real_server):
+                return real_server_request(ipvs.IPVS_CMD_NEW_DEST, family, key, real_server)
+            case EditRealServer(key, real_server):
+                return real_server_request(ipvs.IPVS_CMD_SET_DEST, family, key, real_server)
+            case RemoveRealServer(key, real_key):
+                return real_server_request(ipvs.IPVS_CMD_DEL_DEST, family, key, RealServer(real_key))

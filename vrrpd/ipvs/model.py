@@ -1,0 +1,166 @@
+"""An IPVS table as plain values: virtual servers, each with its real servers (include/uapi/linux/ip_vs.h).
+
+A virtual server is told from others by its address, protocol and port, or by a mark of the firewall; a real server by
+its address and port within a virtual server. Everything else about them can be changed in place.
+"""
+
+from collections.abc import Mapping
+from enum import IntEnum, IntFlag, StrEnum
+
+from msgspec import Struct
+
+from vrrpd.protocol.advert import Family, IPAddress
+
+
+class Protocol(IntEnum):
+    """The number that IP gives it."""
+
+    TCP = 6
+    UDP = 17
+    SCTP = 132
+
+
+class Method(IntEnum):
+    """How packets get to a real server: IP_VS_CONN_F_FWD_MASK's values."""
+
+    NAT = 0
+    LOCAL = 1
+    """The kernel's own word for a real server that is an address of this host; nobody asks for it."""
+    TUN = 2
+    DR = 3
+
+
+class Scheduler(StrEnum):
+    """The kernel's names; the module is `ip_vs_NAME`."""
+
+    RR = "rr"
+    WRR = "wrr"
+    LC = "lc"
+    WLC = "wlc"
+    LBLC = "lblc"
+    LBLCR = "lblcr"
+    DH = "dh"
+    SH = "sh"
+    MH = "mh"
+    SED = "sed"
+    NQ = "nq"
+    FO = "fo"
+    OVF = "ovf"
+
+
+class Flag(IntFlag):
+    """IP_VS_SVC_F_*, as far as they can be asked for."""
+
+    PERSISTENT = 0x01
+    ONE_PACKET = 0x04
+    """UDP: each packet is scheduled anew."""
+    SCHED_1 = 0x08
+    """`sh-fallback` and `mh-fallback`: a real server of weight 0 is passed over."""
+    SCHED_2 = 0x10
+    """`sh-port` and `mh-port`: the client's port counts, too."""
+
+
+ASKED_FOR = Flag.PERSISTENT | Flag.ONE_PACKET | Flag.SCHED_1 | Flag.SCHED_2
+"""The kernel adds flags of its own to these."""
+PERSISTENCE_TIMEOUT_DEFAULT = 300
+"""Seconds: IP_VS_PERSISTENT_TIMEOUT, divided by what the kernel multiplies it with."""
+WEIGHT_MAX = 65535
+
+
+class ServiceAddress(Struct, frozen=True):
+    """What clients ask for."""
+
+    protocol: Protocol
+    address: IPAddress
+    port: int
+    """0: every port, for a persistent virtual server alone."""
+
+    @property
+    def family(self) -> Family:
+        """The family of the address."""
+        return Family.of(self.address)
+
+
+class FirewallMark(Struct, frozen=True):
+    """What the host's firewall has marked so."""
+
+    mark: int
+    family: Family
+
+
+VirtualServerKey = ServiceAddress | FirewallMark
+
+
+class RealServerKey(Struct, frozen=True):
+    """Where a real server listens."""
+
+    address: IPAddress
+    port: int
+
+
+class RealServer(Struct, frozen=True):
+    """One of those that do the work."""
+
+    key: RealServerKey
+    method: Method = Method.NAT
+    weight: int = 1
+    """0: no new connections, and those that are there go on."""
+    upper_threshold: int = 0
+    """Connections beyond which it gets no new ones; 0: no limit."""
+    lower_threshold: int = 0
+    """Connections below which it gets new ones again."""
+
+
+class VirtualServer(Struct, frozen=True):
+    """A service, and the real servers among which its connections are shared out."""
+
+    key: VirtualServerKey
+    scheduler: Scheduler | str = Scheduler.WLC
+    """A name that the kernel knows; one that is not a `Scheduler` may be read from it."""
+    flags: Flag = Flag(0)
+    persistence_timeout: int = 0
+    """Seconds; with `Flag.PERSISTENT`."""
+    persistence_granularity: int | None = None
+    """Prefix length of the clients that go to one real server together; None: each of its own."""
+    real_servers: Mapping[RealServerKey, RealServer] = {}
+
+    def __post_init__(self) -> None:
+        for key, real_server in self.real_servers.items():
+            if key != real_server.key:
+                raise ValueError(f"{real_server.key} is filed under {key}")
+
+    @property
+    def settings(self) -> tuple[object, ...]:
+        """What one message about the virtual server itself tells the kernel."""
+        return (
+            self.key,
+            str(self.scheduler),
+            self.flags & ASKED_FOR,
+            self.persistence_timeout,
+            self.granularity,
+        )
+
+    @property
+    def granularity(self) -> int:
+        """The prefix length that it comes to."""
+        if self.persistence_granularity is not None:
+            return self.persistence_granularity
+        return 8 * self.key.family.address_size
+
+
+Table = Mapping[VirtualServerKey, VirtualServer]
+"""A whole table, or the part of it that is ours."""
+
+
+def virtual_server(
+    key: VirtualServerKey, real_servers: tuple[RealServer, ...] = (), **settings: object
+) -> VirtualServer:
+    """A virtual server with these real servers.
+
+    Raises:
+        ValueError: two of the real servers listen at one address and port.
+    """
+    by_key = {real_server.key: real_server for real_server in real_servers}
+    if len(by_key) < len(real_servers):
+        raise ValueError(f"{key} has one real server twice")
+    return VirtualServer(key, real_servers=by_key, **settings)  # type: ignore[arg-type]  # the fields by name

@@ -1,0 +1,92 @@
+"""Keeps the part of the kernel's table that is ours as it should be, and leaves the rest alone.
+
+What the kernel has of ours is remembered, so that a change costs the messages it consists of and no dump. What others
+do to our part is drift: it is found when a step is refused, or by `resync`, and mended.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Protocol
+
+from msgspec import Struct
+
+from vrrpd.ipvs.model import Table, VirtualServer, VirtualServerKey
+from vrrpd.ipvs.plan import Step, plan
+
+
+class Kernel(Protocol):
+    """What `vrrpd.ipvs.kernel.Ipvs` is."""
+
+    def table(self) -> dict[VirtualServerKey, VirtualServer]:
+        """Everything that is there, whoever put it there."""
+
+    def apply(self, steps: Sequence[Step]) -> list[tuple[Step, OSError]]:
+        """Take the steps in their order, going on past those that are refused; returns these, and why."""
+
+
+class Refusal(Struct, frozen=True):
+    """A step that the kernel does not take; it is tried again with the next change and with each resync."""
+
+    step: Step
+    reason: str
+
+
+class Reconciler:
+    """One for a network namespace.
+
+    Args:
+        kernel: its table.
+        ours: what an earlier life has put there; what of it is not desired any more goes.
+    """
+
+    def __init__(self, kernel: Kernel, ours: Iterable[VirtualServerKey] = ()) -> None:
+        self.ours = set(ours)
+        """Everything in the kernel that we answer for."""
+        self.drift = 0
+        """Steps that were needed because somebody else had changed what is ours."""
+        self.refusals: tuple[Refusal, ...] = ()
+        """What the kernel did not take the last time."""
+        self._kernel = kernel
+        self._desired: Table = {}
+        self._remembered: Table | None = None
+        """Ours as the kernel has it; None: it must be asked."""
+
+    def want(self, desired: Table) -> int:
+        """Have the kernel's part that is ours be this; returns the number of steps that it took.
+
+        A virtual server that is there already is adopted. For speed, what has not changed should be the same object as
+        the last time.
+
+        Raises:
+            IpvsError: the kernel does not let us read its table.
+        """
+        self._desired = desired
+        if self._remembered is None:
+            self._remembered = self._kernel.table()
+        return self._take(plan(self._remembered, desired, self.ours))
+
+    def resync(self) -> int:
+        """Look at what the kernel really has, and mend what others have changed; returns the number of steps.
+
+        Raises:
+            IpvsError: the kernel does not let us read its table.
+        """
+        steps = plan(self._kernel.table(), self._desired, self.ours)
+        refused = [refusal.step for refusal in self.refusals]
+        self.drift += sum(step not in refused for step in steps)
+        return self._take(steps)
+
+    def _take(self, steps: Sequence[Step]) -> int:
+        taken, failed = len(steps), self._kernel.apply(steps)
+        if failed:  # because we remember something wrongly, or because the kernel does not want it
+            left = plan(self._kernel.table(), self._desired, self.ours)
+            refused = [step for step, _ in failed]
+            unexpected = sum(step not in refused for step in left)
+            if unexpected:
+                self.drift += unexpected
+                taken, failed = taken + len(left), self._kernel.apply(left)
+            else:
+                failed = [(step, error) for step, error in failed if step in left]
+        self.refusals = tuple(Refusal(step, error.strerror or str(error)) for step, error in failed)
+        self.ours = self.ours | self._desired.keys() if failed else set(self._desired)
+        self._remembered = None if failed else self._desired
+        return taken
