@@ -23,6 +23,8 @@ from vrrpd.lan.probe import Prober
 
 INTERVAL: Final = 0.01
 VIP: Final = "203.0.113.1"
+KEEPALIVED_KILLS_MAX: Final = 3
+"""With the next it waits 32 s before it has another child."""
 PAUSE_BETWEEN_KILLS: Final = 2.6
 """Seconds; 5 crashes in 10 s are a loop, which is another matter."""
 HOGS: Final = 4
@@ -75,8 +77,11 @@ def crash(directory: Path, runs: int) -> list[Figure]:
         probers = {kind: stack.enter_context(Prober(pair.client, VIP)) for kind, pair in pairs.items()}
         time.sleep(SWITCH_SETTLES)
         before = {kind: pair.takeovers() for kind, pair in pairs.items()}
-        for _ in range(runs):
+        for run in range(runs):
             for kind, pair in pairs.items():
+                if kind is Keepalived and run >= KEEPALIVED_KILLS_MAX:
+                    time.sleep(PAUSE_BETWEEN_KILLS)
+                    continue
                 mac = pair.master.host.mac()
 
                 def is_its_own(frame: Frame, mac: str = mac) -> bool:

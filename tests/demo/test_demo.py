@@ -28,7 +28,7 @@ QUICK = ("--advert-int", "0.05")
 TIMEOUT = 100
 NOBODY = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
 WITHOUT_CAPABILITIES = ("setpriv", "--bounding-set=-all", "--inh-caps=-all")
-NEEDED = ("vrrpd", "rich", "pygments", "markdown_it", "mdurl", "pyroute2", "uvloop")
+NEEDED = ("vrrpd", "msgspec", "rich", "pygments", "markdown_it", "mdurl", "pyroute2", "uvloop")
 """What the demo imports."""
 
 

@@ -24,9 +24,12 @@ def advertises_every(interval: float, daemon: Daemon) -> Callable[[Frame], bool]
 
 
 def status_with_interval(daemon: Vrrpd, interval: float) -> dict[str, Any]:
-    """What vrrpd says of its router, once it follows a master with that interval; empty until then."""
+    """What vrrpd says of its router, once it follows a master with that interval; empty until then.
+
+    A peer that was held up while it reloaded may have lost the mastership for a moment.
+    """
     status = daemon.router_status()
-    return status if status["master_advert_int"] == interval else {}
+    return status if (status["state"], status["master_advert_int"]) == (BACKUP, interval) else {}
 
 
 def has_learned(peer: Peer, interval: float) -> bool:
@@ -50,7 +53,7 @@ def test_each_learns_the_intervals_that_the_other_changes_to(network: Network, m
             peer.reload()
             capture.wait_for(advertises_every(interval, peer), DEADLINE)
         status = eventually(partial(status_with_interval, ours, interval), f"{interval} s is learned")
-        assert (status["state"], status["advert_int"]) == (BACKUP, ADVERT_INT)
+        assert status["advert_int"] == ADVERT_INT
         assert status["master_down_interval"] == pytest.approx(interval * (3 + (256 - 100) / 256))
     assert pair.our_counters()["anomalies"].keys() == {"interval_differs"}
     peer.stop()

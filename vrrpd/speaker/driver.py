@@ -5,7 +5,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
-from functools import partial
+from functools import lru_cache, partial
 from math import inf
 
 from vrrpd.config.model import VrrpInstance
@@ -39,7 +39,7 @@ from vrrpd.protocol.events import (
     Undrain,
 )
 from vrrpd.protocol.router import VirtualRouter
-from vrrpd.protocol.timing import active_down_interval, centiseconds, seconds
+from vrrpd.protocol.timing import Centiseconds, active_down_interval, centiseconds, seconds
 from vrrpd.speaker.announcer import Announcer
 from vrrpd.speaker.counters import Counters
 from vrrpd.speaker.host import Host
@@ -277,7 +277,8 @@ class RouterDriver:
         handlers = self._handlers
         for effect in self.router.handle(event):
             handlers[type(effect)](effect)
-        self._handle_next()
+        if self._next_event:
+            self._handle_next()
 
     def _handle_next(self) -> None:
         """What carrying out an effect has led to."""
@@ -302,17 +303,11 @@ class RouterDriver:
             if self.router.state is State.MASTER:
                 now = time.monotonic()
                 self._ledger.advertise(now)
-                self._too_late_at = now + self._patience
+                self._too_late_at = now + _patience(self.router.priority, self.router.parameters.advertisement_interval)
         except OSError as error:
             self.counters.adverts_failed += 1
             if self._rate_limit.allows((self.instance.name, "send", error.errno), time.monotonic()):
                 log.warning("(%s) cannot send an advert: %s", self.instance.name, error.strerror)
-
-    @property
-    def _patience(self) -> float:
-        """Seconds of silence after which a peer of lower priority may have taken over."""
-        router = self.router
-        return seconds(active_down_interval(router.priority, router.parameters.advertisement_interval))
 
     def _encode(self, priority: int) -> bytes:
         parameters, source = self.router.parameters, self.router.address
@@ -372,6 +367,12 @@ class RouterDriver:
         self.counters.addresses_restored += len(back)
         self._announcer.start(back)
         self._handle_next()
+
+
+@lru_cache
+def _patience(priority: int, interval: Centiseconds) -> float:
+    """Seconds of silence after which a peer of lower priority may have taken over."""
+    return seconds(active_down_interval(priority, interval))
 
 
 def _explain(effect: ReportAnomaly, instance: VrrpInstance) -> str:
