@@ -26,6 +26,7 @@ ln -s /usr/lib/uml/modules/$(uname -r) /tmp/modules/lib/modules/
 printf '#!/bin/sh\\nexec modprobe -d /tmp/modules "$@"\\n' > /tmp/modprobe
 chmod +x /tmp/modprobe
 echo /tmp/modprobe > /proc/sys/kernel/modprobe
+/tmp/modprobe ipv6
 ip link set lo up
 cd {directory}
 {environment} {command}
