@@ -2,6 +2,8 @@
 
 A virtual server is told from others by its address, protocol and port, or by a mark of the firewall; a real server by
 its address and port within a virtual server. Everything else about them can be changed in place.
+
+These keys remember their hash: a plan looks each up, and that of an IPv4Address takes a microsecond.
 """
 
 from collections.abc import Mapping
@@ -67,7 +69,7 @@ PERSISTENCE_TIMEOUT_DEFAULT = 300
 WEIGHT_MAX = 65535
 
 
-class ServiceAddress(Struct, frozen=True):
+class ServiceAddress(Struct, frozen=True, cache_hash=True):
     """What clients ask for."""
 
     protocol: Protocol
@@ -81,7 +83,7 @@ class ServiceAddress(Struct, frozen=True):
         return Family.of(self.address)
 
 
-class FirewallMark(Struct, frozen=True):
+class FirewallMark(Struct, frozen=True, cache_hash=True):
     """What the host's firewall has marked so."""
 
     mark: int
@@ -91,7 +93,7 @@ class FirewallMark(Struct, frozen=True):
 VirtualServerKey = ServiceAddress | FirewallMark
 
 
-class RealServerKey(Struct, frozen=True):
+class RealServerKey(Struct, frozen=True, cache_hash=True):
     """Where a real server listens."""
 
     address: IPAddress
