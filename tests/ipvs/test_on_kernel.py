@@ -2,8 +2,6 @@
 
 import re
 import sys
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,16 +16,15 @@ TIMEOUT = 300.0
 """Seconds for all tests in there and the boot; it takes a tenth of that on a quiet machine."""
 
 
-@pytest.fixture
-def scratch() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="vrrpd-uml-", dir="/var/tmp") as name:
-        yield Path(name)
-
-
-def test_on_a_real_kernel(scratch: Path) -> None:
+def test_on_a_real_kernel(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "pytest", "--color=no", "tests/ipvs/on_kernel"]
-    environment = {INSIDE: "1", "CI": "true", "PYTHONDONTWRITEBYTECODE": "1", "HYPOTHESIS_STORAGE_DIRECTORY": "/tmp/h"}
-    code, printed = uml.run(command, PROJECT, scratch, TIMEOUT, **environment)
+    environment = {
+        INSIDE: "1",
+        "CI": "true",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "HYPOTHESIS_STORAGE_DIRECTORY": "/run/tmp",
+    }
+    code, printed = uml.run(command, PROJECT, tmp_path, TIMEOUT, **environment)
     assert code == 0, printed
     passed = re.search(r"^(\d+) passed", printed, re.MULTILINE)
     assert passed, printed

@@ -1,6 +1,7 @@
 """A User-Mode Linux of Debian's with every scheduler of IPVS: it boots in seconds on this machine's own files.
 
-Its root is read-only. What it is to do is a shell command; what that prints is what the machine prints.
+Its root is read-only, but for /run; /tmp may be where the project lies. What it is to do is a command; what that prints
+is what the machine prints.
 """
 
 import os
@@ -19,14 +20,14 @@ _INIT: Final = """#!/bin/sh
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin
 mount -t proc proc /proc
 mount -t sysfs sys /sys
-mount -t tmpfs tmp /tmp
 mount -t tmpfs run /run
-mkdir -p /tmp/modules/lib/modules
-ln -s /usr/lib/uml/modules/$(uname -r) /tmp/modules/lib/modules/
-printf '#!/bin/sh\\nexec modprobe -d /tmp/modules "$@"\\n' > /tmp/modprobe
-chmod +x /tmp/modprobe
-echo /tmp/modprobe > /proc/sys/kernel/modprobe
-/tmp/modprobe ipv6
+mkdir -p /run/modules/lib/modules /run/tmp
+ln -s /usr/lib/uml/modules/$(uname -r) /run/modules/lib/modules/
+printf '#!/bin/sh\\nexec modprobe -d /run/modules "$@"\\n' > /run/modprobe
+chmod +x /run/modprobe
+echo /run/modprobe > /proc/sys/kernel/modprobe
+/run/modprobe ipv6
+export TMPDIR=/run/tmp
 ip link set lo up
 cd {directory}
 {environment} {command}
@@ -43,7 +44,7 @@ def run(command: list[str], directory: Path, scratch: Path, timeout: float, **en
     Args:
         command: with absolute paths.
         directory: where it runs.
-        scratch: an existing directory for the machine's first script; not under /tmp, which it has for itself.
+        scratch: an existing directory for the machine's first script.
         timeout: seconds for all of it.
         environment: variables for the command.
 
