@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from ipaddress import ip_address
 
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from vrrpd.ipvs.model import (
     FirewallMark,
@@ -90,32 +91,21 @@ class SimulatedKernel:
         match step:
             case AddVirtualServer(server):
                 assert server.key not in servers, f"EEXIST: {step}"
-                servers[server.key] = self._with(server, {})
+                servers[server.key] = replace(server, real_servers={})
             case EditVirtualServer(server):
                 assert server.key in servers, f"ESRCH: {step}"
-                servers[server.key] = self._with(server, dict(servers[server.key].real_servers))
+                servers[server.key] = replace(server, real_servers=servers[server.key].real_servers)
             case RemoveVirtualServer(key):
                 assert key in servers, f"ESRCH: {step}"
                 del servers[key]
             case AddRealServer(key, real) | EditRealServer(key, real):
                 present = dict(servers[key].real_servers)
                 assert (real.key in present) == isinstance(step, EditRealServer), f"EEXIST or ENOENT: {step}"
-                servers[key] = self._with(servers[key], present | {real.key: real})
+                servers[key] = replace(servers[key], real_servers=present | {real.key: real})
             case RemoveRealServer(key, real_key):
                 left = dict(servers[key].real_servers)
                 assert left.pop(real_key, None), f"ENOENT: {step}"
-                servers[key] = self._with(servers[key], left)
-
-    @staticmethod
-    def _with(server: VirtualServer, real_servers: dict[RealServerKey, RealServer]) -> VirtualServer:
-        return VirtualServer(
-            server.key,
-            server.scheduler,
-            server.flags,
-            server.persistence_timeout,
-            server.persistence_granularity,
-            real_servers,
-        )
+                servers[key] = replace(servers[key], real_servers=left)
 
 
 def good(server: VirtualServer | None) -> bool:

@@ -4,6 +4,7 @@ import errno
 import struct
 from collections.abc import Sequence
 
+from msgspec.structs import replace
 from pyroute2.netlink.generic import ipvs
 
 from vrrpd.ipvs.model import RealServer, RealServerKey, VirtualServer, VirtualServerKey
@@ -18,14 +19,23 @@ from vrrpd.ipvs.plan import (
 )
 from vrrpd.ipvs.wire import (
     GENL_HEADER_SIZE,
-    NLM_F_REQUEST,
     key_request,
     read_real_server,
     read_virtual_server,
     real_server_request,
     virtual_server_request,
 )
-from vrrpd.net.netlink import HEADER, NLM_F_ACK, NLM_F_DUMP, Batch, ask, attributes, netlink_socket, transact
+from vrrpd.net.netlink import (
+    HEADER,
+    NLM_F_ACK,
+    NLM_F_DUMP,
+    NLM_F_REQUEST,
+    Batch,
+    ask,
+    attributes,
+    netlink_socket,
+    transact,
+)
 
 NETLINK_GENERIC = 16
 _GENL_ID_CTRL = 16
@@ -91,16 +101,9 @@ class Ipvs:
         request = key_request(ipvs.IPVS_CMD_GET_DEST, self._family, key, NLM_F_REQUEST | NLM_F_DUMP)
         real_servers: dict[RealServerKey, RealServer] = {}
         for answer in ask(self._netlink, request):
-            real_server, _ = read_real_server(answer.payload, key.family)
+            real_server = read_real_server(answer.payload, key.family)
             real_servers[real_server.key] = real_server
-        return VirtualServer(
-            key,
-            server.scheduler,
-            server.flags,
-            server.persistence_timeout,
-            server.persistence_granularity,
-            real_servers,
-        )
+        return replace(server, real_servers=real_servers)
 
     def apply(self, steps: Sequence[Step]) -> list[tuple[Step, OSError]]:
         """Take the steps in their order, going on past those that the kernel refuses; returns these, and why."""

@@ -64,9 +64,6 @@ class Flag(IntFlag):
 
 ASKED_FOR = Flag.PERSISTENT | Flag.ONE_PACKET | Flag.SCHED_1 | Flag.SCHED_2
 """The kernel adds flags of its own to these."""
-PERSISTENCE_TIMEOUT_DEFAULT = 300
-"""Seconds: IP_VS_PERSISTENT_TIMEOUT, divided by what the kernel multiplies it with."""
-WEIGHT_MAX = 65535
 
 
 class ServiceAddress(Struct, frozen=True, cache_hash=True):
@@ -117,8 +114,8 @@ class VirtualServer(Struct, frozen=True):
     """A service, and the real servers among which its connections are shared out."""
 
     key: VirtualServerKey
-    scheduler: Scheduler | str = Scheduler.WLC
-    """A name that the kernel knows; one that is not a `Scheduler` may be read from it."""
+    scheduler: str = Scheduler.WLC
+    """A name that the kernel knows; what is read from it need not be a `Scheduler`."""
     flags: Flag = Flag(0)
     persistence_timeout: int = 0
     """Seconds; with `Flag.PERSISTENT`."""
@@ -136,7 +133,7 @@ class VirtualServer(Struct, frozen=True):
         """What one message about the virtual server itself tells the kernel."""
         return (
             self.key,
-            str(self.scheduler),
+            self.scheduler,
             self.flags & ASKED_FOR,
             self.persistence_timeout,
             self.granularity,

@@ -25,17 +25,16 @@ from vrrpd.ipvs.model import (
     VirtualServer,
     VirtualServerKey,
 )
-from vrrpd.net.netlink import HEADER, attributes
+from vrrpd.net.netlink import HEADER, NLM_F_REQUEST, attribute_places, attributes
 from vrrpd.protocol.advert import Family, IPAddress
 
-NLM_F_REQUEST = 0x001
 GENL_HEADER_SIZE = 4
 """struct genlmsghdr { u8 cmd; u8 version; u16 reserved; }"""
 
 SERVICE_AF, SERVICE_PROTOCOL, SERVICE_ADDR, SERVICE_PORT, SERVICE_FWMARK = 1, 2, 3, 4, 5
 SERVICE_SCHED_NAME, SERVICE_FLAGS, SERVICE_TIMEOUT, SERVICE_NETMASK = 6, 7, 8, 9
 DEST_ADDR, DEST_PORT, DEST_FWD_METHOD, DEST_WEIGHT, DEST_U_THRESH, DEST_L_THRESH = 1, 2, 3, 4, 5, 6
-DEST_ACTIVE_CONNS, DEST_INACT_CONNS, DEST_ADDR_FAMILY = 7, 8, 11
+DEST_ADDR_FAMILY = 11
 CMD_SERVICE, CMD_DEST = 1, 2
 
 _METHOD_MASK = 0x07
@@ -43,13 +42,6 @@ _FLAG_MASK = 0xFFFFFFFF
 _AF = {Family.IPV4: int(socket.AF_INET), Family.IPV6: int(socket.AF_INET6)}
 _FAMILY = {af: family for family, af in _AF.items()}
 _ANY = {Family.IPV4: "0.0.0.0", Family.IPV6: "::"}  # noqa: S104 - a place to write into
-
-
-class Connections(NamedTuple):
-    """How much a real server has to do."""
-
-    active: int
-    inactive: int
 
 
 class _Template(NamedTuple):
@@ -61,8 +53,7 @@ class _Template(NamedTuple):
 
 def virtual_server_request(command: int, family_id: int, server: VirtualServer) -> bytes:
     """IPVS_CMD_NEW_SERVICE or IPVS_CMD_SET_SERVICE."""
-    kind = _kind(server.key)
-    template = _virtual_server_template(kind, server.key.family, str(server.scheduler))
+    template = _virtual_server_template(type(server.key), server.key.family, server.scheduler)
     data, places = bytearray(template.data), template.places
     _begin(data, family_id, command)
     _write_key(data, places, server.key)
@@ -75,7 +66,7 @@ def virtual_server_request(command: int, family_id: int, server: VirtualServer) 
 
 def key_request(command: int, family_id: int, key: VirtualServerKey, flags: int = NLM_F_REQUEST) -> bytes:
     """IPVS_CMD_DEL_SERVICE, and IPVS_CMD_GET_DEST for the real servers of one virtual server."""
-    template = _key_template(_kind(key), key.family)
+    template = _key_template(type(key), key.family)
     data = bytearray(template.data)
     _begin(data, family_id, command, flags)
     _write_key(data, template.places, key)
@@ -85,7 +76,7 @@ def key_request(command: int, family_id: int, key: VirtualServerKey, flags: int 
 def real_server_request(command: int, family_id: int, key: VirtualServerKey, real_server: RealServer) -> bytes:
     """IPVS_CMD_NEW_DEST, IPVS_CMD_SET_DEST or, for which its key would do, IPVS_CMD_DEL_DEST."""
     family = Family.of(real_server.key.address)
-    template = _real_server_template(_kind(key), key.family, family)
+    template = _real_server_template(type(key), key.family, family)
     data, places = bytearray(template.data), template.places
     _begin(data, family_id, command)
     _write_key(data, places, key)
@@ -127,7 +118,7 @@ def read_virtual_server(payload: bytes) -> VirtualServer:
     )
 
 
-def read_real_server(payload: bytes, family: Family) -> tuple[RealServer, Connections]:
+def read_real_server(payload: bytes, family: Family) -> RealServer:
     """A message of a dump of real servers; `family` is that of the virtual server.
 
     Raises:
@@ -136,18 +127,13 @@ def read_real_server(payload: bytes, family: Family) -> tuple[RealServer, Connec
     found = attributes(attributes(payload, GENL_HEADER_SIZE)[CMD_DEST], 0)
     if DEST_ADDR_FAMILY in found:  # a tunnel may lead to the other family
         family = _FAMILY[_u16(found[DEST_ADDR_FAMILY])]
-    real_server = RealServer(
+    return RealServer(
         RealServerKey(family.address(found[DEST_ADDR][: family.address_size]), _port(found[DEST_PORT])),
         Method(_u32(found[DEST_FWD_METHOD]) & _METHOD_MASK),
         _u32(found[DEST_WEIGHT]),
         _u32(found[DEST_U_THRESH]),
         _u32(found[DEST_L_THRESH]),
     )
-    return real_server, Connections(_u32(found[DEST_ACTIVE_CONNS]), _u32(found[DEST_INACT_CONNS]))
-
-
-def _kind(key: VirtualServerKey) -> type[VirtualServerKey]:
-    return type(key)
 
 
 @lru_cache
@@ -204,20 +190,10 @@ def _encode(attrs: list[tuple[str, Any]]) -> _Template:
     message.encode()
     data = bytes(message.data)
     places: dict[tuple[int, int], int] = {}
-    for nest, at, size in _walk(data, HEADER.size + GENL_HEADER_SIZE, len(data)):
-        for attribute, inner, _ in _walk(data, at, at + size):
-            places[nest, attribute] = inner
+    for nest, outer in attribute_places(data, HEADER.size + GENL_HEADER_SIZE, len(data)):
+        for attribute, inner in attribute_places(data, outer.start, outer.stop):
+            places[nest, attribute] = inner.start
     return _Template(data, places)
-
-
-def _walk(data: bytes, start: int, end: int) -> list[tuple[int, int, int]]:
-    """The attributes between two places: type, where the value begins, its size."""
-    found, at = [], start
-    while at + 4 <= end:
-        length, kind = struct.unpack_from("=HH", data, at)
-        found.append((kind & 0x3FFF, at + 4, length - 4))
-        at += length + 3 & ~3
-    return found
 
 
 def _begin(data: bytearray, family_id: int, command: int, flags: int = NLM_F_REQUEST) -> None:

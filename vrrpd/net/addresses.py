@@ -13,10 +13,10 @@ from typing import Any
 from msgspec import Struct
 
 from vrrpd.net.messages import ifaddrmsg
+from vrrpd.net.netlink import NLM_F_REQUEST
 
 RTM_NEWADDR = 20
 RTM_DELADDR = 21
-NLM_F_REQUEST = 0x001
 NLM_F_REPLACE = 0x100
 NLM_F_EXCL = 0x200
 NLM_F_CREATE = 0x400

@@ -105,15 +105,18 @@ def split(data: bytes) -> Iterator[Message]:
 
 def attributes(payload: bytes, start: int) -> dict[int, bytes]:
     """The attributes that follow a fixed header of `start` bytes, by type; a truncated one ends them."""
-    found: dict[int, bytes] = {}
+    return {kind: payload[place] for kind, place in attribute_places(payload, start, len(payload))}
+
+
+def attribute_places(data: bytes, start: int, end: int) -> Iterator[tuple[int, slice]]:
+    """The attributes between two places: the type of each, and where its value is; a truncated one ends them."""
     at = start
-    while at + _ATTRIBUTE.size <= len(payload):
-        length, kind = _ATTRIBUTE.unpack_from(payload, at)
-        if length < _ATTRIBUTE.size or at + length > len(payload):
-            break
-        found[kind & _ATTRIBUTE_TYPE_MASK] = payload[at + _ATTRIBUTE.size : at + length]
+    while at + _ATTRIBUTE.size <= end:
+        length, kind = _ATTRIBUTE.unpack_from(data, at)
+        if length < _ATTRIBUTE.size or at + length > end:
+            return
+        yield kind & _ATTRIBUTE_TYPE_MASK, slice(at + _ATTRIBUTE.size, at + length)
         at += length + 3 & ~3
-    return found
 
 
 def dump(route: socket.socket, request: int, family: int) -> list[Message]:

@@ -8,6 +8,7 @@ from ipaddress import ip_address
 
 import pytest
 from hypothesis import HealthCheck, given, settings
+from msgspec.structs import replace
 
 from tests.ipvs.tables import KEYS, PLACES, tables
 from vrrpd.ipvs.kernel import Ipvs
@@ -94,14 +95,7 @@ def test_every_scheduler_method_and_protocol(ipvs: Ipvs, scheduler: Scheduler, f
 def kernels(table: Table) -> Table:
     """The table as the kernel tells it: every prefix length is explicit."""
     return {
-        key: virtual_server(
-            key,
-            tuple(server.real_servers.values()),
-            scheduler=str(server.scheduler),
-            flags=server.flags | HASHED,
-            persistence_timeout=server.persistence_timeout,
-            persistence_granularity=server.granularity,
-        )
+        key: replace(server, flags=server.flags | HASHED, persistence_granularity=server.granularity)
         for key, server in table.items()
     }
 
