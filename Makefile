@@ -6,7 +6,7 @@ BIN := .venv/bin
 demo: .venv/installed  ## live failovers of real routers in namespaces, and their outage; DEMO="--fault all"
 	$(BIN)/vrrpd demo $(DEMO)
 
-test: .venv/installed-dev  ## unit, simulation, namespaces, interop with real keepalived and FRR
+test: .venv/installed-dev  ## unit, simulation, namespaces, interop with real keepalived and FRR, a real IPVS kernel
 	.ci/packages keepalived frr faketime user-mode-linux kmod ipvsadm iproute2
 	$(BIN)/pytest $(TESTS)
 

@@ -15,7 +15,7 @@ _PROGRAMS = {
     "namespaces": {},
     "interop": {"keepalived": "keepalived", "/usr/lib/frr/vrrpd": "frr", "vtysh": "frr"},
     "clock_step": {"faketime": "faketime"},
-    "ipvs_kernel": {"linux.uml": "user-mode-linux", "ipvsadm": "ipvsadm", "modprobe": "kmod"},
+    "ipvs_kernel": {"linux.uml": "user-mode-linux", "ipvsadm": "ipvsadm", "modprobe": "kmod", "ip": "iproute2"},
 }
 
 

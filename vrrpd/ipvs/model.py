@@ -3,7 +3,7 @@
 A virtual server is told from others by its address, protocol and port, or by a mark of the firewall; a real server by
 its address and port within a virtual server. Everything else about them can be changed in place.
 
-These keys remember their hash: a plan looks each up, and that of an IPv4Address takes a microsecond.
+These keys remember their hash: a plan looks each up, and an IPv4Address works its own out anew every time.
 """
 
 from collections.abc import Mapping

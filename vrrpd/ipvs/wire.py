@@ -1,8 +1,8 @@
 """Virtual and real servers as generic netlink has them, both ways (include/uapi/linux/ip_vs.h, IPVS_GENL_NAME).
 
 Messages are encoded by pyroute2's class once for each kind; what differs between two of a kind is written into a copy.
-50,000 real servers would otherwise take 10 s. pyroute2's own helpers are not used: they take no netmask for IPv6 and
-marks, and send an edit as a deletion.
+There may be 50,000 real servers, and each would take it tens of times longer. pyroute2's own helpers are not used: they
+take no netmask for IPv6 and marks, and send an edit as a deletion.
 """
 
 import socket
