@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parent.parent / "vrrpd"
 # What each part may import of the others. Nothing points back up.
 ALLOWED = {
     "protocol": set(),
-    "config": {"protocol"},
+    "config": {"ipvs", "protocol"},
     "channel": {"config"},
     "ledger": {"protocol"},
     "net": {"protocol"},
