@@ -7,7 +7,14 @@ from collections.abc import Sequence
 from msgspec.structs import replace
 from pyroute2.netlink.generic import ipvs
 
-from vrrpd.ipvs.model import RealServer, RealServerKey, VirtualServer, VirtualServerKey
+from vrrpd.ipvs.model import (
+    Activity,
+    RealServer,
+    RealServerKey,
+    ServiceActivity,
+    VirtualServer,
+    VirtualServerKey,
+)
 from vrrpd.ipvs.plan import (
     AddRealServer,
     AddVirtualServer,
@@ -20,7 +27,9 @@ from vrrpd.ipvs.plan import (
 from vrrpd.ipvs.wire import (
     GENL_HEADER_SIZE,
     key_request,
+    read_activity,
     read_real_server,
+    read_traffic,
     read_virtual_server,
     real_server_request,
     virtual_server_request,
@@ -90,20 +99,54 @@ class Ipvs:
         except OSError as error:
             raise IpvsError(f"cannot read the IPVS table: {error.strerror}") from error
 
+    def activity(self) -> dict[VirtualServerKey, ServiceActivity]:
+        """What everything that is there has to do.
+
+        Raises:
+            IpvsError: the kernel does not let us read it.
+        """
+        found: dict[VirtualServerKey, ServiceActivity] = {}
+        try:
+            for payload in self._virtual_servers():
+                key = read_virtual_server(payload).key
+                found[key] = ServiceActivity(read_traffic(payload), self._activity_of(key))
+        except OSError as error:
+            raise IpvsError(f"cannot read the IPVS table: {error.strerror}") from error
+        return found
+
+    def activity_of(self, key: VirtualServerKey) -> dict[RealServerKey, Activity]:
+        """What the real servers of one virtual server have to do; nothing if it is not there.
+
+        Raises:
+            IpvsError: the kernel does not let us read it.
+        """
+        try:
+            return self._activity_of(key)
+        except OSError as error:
+            raise IpvsError(f"cannot read the IPVS table: {error.strerror}") from error
+
     def _servers(self) -> list[VirtualServer]:
-        flags = NLM_F_REQUEST | NLM_F_DUMP
-        body = struct.pack("=BBH", ipvs.IPVS_CMD_GET_SERVICE, ipvs.GENL_VERSION, 0)
-        request = HEADER.pack(HEADER.size + len(body), self._family, flags, 0, 0) + body
-        return [self._with_real_servers(read_virtual_server(answer.payload)) for answer in ask(self._netlink, request)]
+        return [self._with_real_servers(read_virtual_server(payload)) for payload in self._virtual_servers()]
 
     def _with_real_servers(self, server: VirtualServer) -> VirtualServer:
         key = server.key
+        found = (read_real_server(payload, key.family) for payload in self._real_servers(key))
+        return replace(server, real_servers={real_server.key: real_server for real_server in found})
+
+    def _activity_of(self, key: VirtualServerKey) -> dict[RealServerKey, Activity]:
+        return {
+            read_real_server(payload, key.family).key: read_activity(payload) for payload in self._real_servers(key)
+        }
+
+    def _virtual_servers(self) -> list[bytes]:
+        flags = NLM_F_REQUEST | NLM_F_DUMP
+        body = struct.pack("=BBH", ipvs.IPVS_CMD_GET_SERVICE, ipvs.GENL_VERSION, 0)
+        request = HEADER.pack(HEADER.size + len(body), self._family, flags, 0, 0) + body
+        return [answer.payload for answer in ask(self._netlink, request)]
+
+    def _real_servers(self, key: VirtualServerKey) -> list[bytes]:
         request = key_request(ipvs.IPVS_CMD_GET_DEST, self._family, key, NLM_F_REQUEST | NLM_F_DUMP)
-        real_servers: dict[RealServerKey, RealServer] = {}
-        for answer in ask(self._netlink, request):
-            real_server = read_real_server(answer.payload, key.family)
-            real_servers[real_server.key] = real_server
-        return replace(server, real_servers=real_servers)
+        return [answer.payload for answer in ask(self._netlink, request)]
 
     def apply(self, steps: Sequence[Step]) -> list[tuple[Step, OSError]]:
         """Take the steps in their order, going on past those that the kernel refuses; returns these, and why."""

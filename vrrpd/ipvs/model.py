@@ -147,6 +147,40 @@ class VirtualServer(Struct, frozen=True):
         return 8 * self.key.family.address_size
 
 
+class Traffic(Struct, frozen=True):
+    """What the kernel counts of a virtual server or a real server (IPVS_STATS_ATTR_*). Rates are over some seconds."""
+
+    connections: int = 0
+    packets_in: int = 0
+    packets_out: int = 0
+    bytes_in: int = 0
+    bytes_out: int = 0
+    connections_per_second: int = 0
+    packets_in_per_second: int = 0
+    packets_out_per_second: int = 0
+    bytes_in_per_second: int = 0
+    bytes_out_per_second: int = 0
+
+
+class Activity(Struct, frozen=True):
+    """What a real server has to do."""
+
+    active: int = 0
+    """Connections that are established."""
+    inactive: int = 0
+    """Those that are being set up or closed; for UDP, all."""
+    persistent: int = 0
+    """Clients that are to come back to it."""
+    traffic: Traffic = Traffic()
+
+
+class ServiceActivity(Struct, frozen=True):
+    """What a virtual server and each of its real servers have to do."""
+
+    traffic: Traffic
+    real_servers: Mapping[RealServerKey, Activity]
+
+
 Table = Mapping[VirtualServerKey, VirtualServer]
 """A whole table, or the part of it that is ours."""
 

@@ -7,6 +7,7 @@ take no netmask for IPv6 and marks, and send an edit as a deletion.
 
 import socket
 import struct
+import sys
 from collections.abc import Mapping
 from functools import lru_cache
 from ipaddress import IPv4Network
@@ -15,6 +16,7 @@ from typing import Any, NamedTuple
 from pyroute2.netlink.generic import ipvs
 
 from vrrpd.ipvs.model import (
+    Activity,
     FirewallMark,
     Flag,
     Method,
@@ -22,6 +24,7 @@ from vrrpd.ipvs.model import (
     RealServer,
     RealServerKey,
     ServiceAddress,
+    Traffic,
     VirtualServer,
     VirtualServerKey,
 )
@@ -34,9 +37,12 @@ GENL_HEADER_SIZE = 4
 SERVICE_AF, SERVICE_PROTOCOL, SERVICE_ADDR, SERVICE_PORT, SERVICE_FWMARK = 1, 2, 3, 4, 5
 SERVICE_SCHED_NAME, SERVICE_FLAGS, SERVICE_TIMEOUT, SERVICE_NETMASK = 6, 7, 8, 9
 DEST_ADDR, DEST_PORT, DEST_FWD_METHOD, DEST_WEIGHT, DEST_U_THRESH, DEST_L_THRESH = 1, 2, 3, 4, 5, 6
-DEST_ADDR_FAMILY = 11
+DEST_ACTIVE_CONNS, DEST_INACT_CONNS, DEST_PERSIST_CONNS, DEST_ADDR_FAMILY = 7, 8, 9, 11
+SERVICE_STATS, SERVICE_STATS64, DEST_STATS, DEST_STATS64 = 10, 12, 10, 12
 CMD_SERVICE, CMD_DEST = 1, 2
 
+_STATS = range(1, 11)
+"""IPVS_STATS_ATTR_CONNS to IPVS_STATS_ATTR_OUTBPS, in the order of the fields of `Traffic`."""
 _METHOD_MASK = 0x07
 _FLAG_MASK = 0xFFFFFFFF
 _AF = {Family.IPV4: int(socket.AF_INET), Family.IPV6: int(socket.AF_INET6)}
@@ -134,6 +140,37 @@ def read_real_server(payload: bytes, family: Family) -> RealServer:
         _u32(found[DEST_U_THRESH]),
         _u32(found[DEST_L_THRESH]),
     )
+
+
+def read_traffic(payload: bytes) -> Traffic:
+    """What a message of a dump of virtual servers counts.
+
+    Raises:
+        KeyError, struct.error: the kernel's message is not of the kind that we know.
+    """
+    found = attributes(attributes(payload, GENL_HEADER_SIZE)[CMD_SERVICE], 0)
+    return _traffic(found, SERVICE_STATS64, SERVICE_STATS)
+
+
+def read_activity(payload: bytes) -> Activity:
+    """What a message of a dump of real servers counts.
+
+    Raises:
+        KeyError, struct.error: the kernel's message is not of the kind that we know.
+    """
+    found = attributes(attributes(payload, GENL_HEADER_SIZE)[CMD_DEST], 0)
+    return Activity(
+        _u32(found[DEST_ACTIVE_CONNS]),
+        _u32(found[DEST_INACT_CONNS]),
+        _u32(found[DEST_PERSIST_CONNS]),
+        _traffic(found, DEST_STATS64, DEST_STATS),
+    )
+
+
+def _traffic(found: Mapping[int, bytes], wide: int, narrow: int) -> Traffic:
+    """Counters of 64 bits where the kernel has them (since 4.1)."""
+    counted = attributes(found.get(wide) or found[narrow], 0)
+    return Traffic(*(int.from_bytes(counted[kind], sys.byteorder) for kind in _STATS))
 
 
 @lru_cache
