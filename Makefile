@@ -1,14 +1,18 @@
 # Everything runs in .venv, which is made from the lock files. Debian packages that the tests need are installed as root.
 BIN := .venv/bin
 
-.PHONY: demo test lint fmt bench soak clean
+.PHONY: demo test test-ipvs lint fmt bench soak clean
 
 demo: .venv/installed  ## live failovers of real routers in namespaces, and their outage; DEMO="--fault all"
 	$(BIN)/vrrpd demo $(DEMO)
 
 test: .venv/installed-dev  ## unit, simulation, namespaces, interop with real keepalived and FRR, a real IPVS kernel
-	.ci/packages keepalived frr faketime user-mode-linux kmod ipvsadm iproute2
+	.ci/packages keepalived frr faketime user-mode-linux kmod ipvsadm iproute2 nftables iptables
 	$(BIN)/pytest $(TESTS)
+
+test-ipvs: .venv/installed-dev  ## what needs IPVS and nftables in one kernel: Debian's, in QEMU; two minutes, as root
+	.ci/packages qemu-system-x86 linux-image-amd64 busybox-static iproute2
+	$(BIN)/pytest -m ipvs_qemu tests/ipvs
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check
