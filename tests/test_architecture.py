@@ -16,6 +16,7 @@ ALLOWED = {
     "ledger": {"protocol"},
     "net": {"protocol"},
     "ipvs": {"net", "protocol"},
+    "director": {"config", "ipvs", "net", "protocol"},
     "speaker": {"channel", "config", "ledger", "net", "protocol"},
     "supervisor": {"channel", "config", "ledger", "speaker"},
     "lan": {"config", "net", "protocol", "supervisor"},

@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from msgspec import Struct
 
-from vrrpd.ipvs.model import Flag, Method, Protocol, Scheduler, ServiceAddress, VirtualServerKey
+from vrrpd.ipvs.model import Flag, Method, Protocol, RealServerKey, Scheduler, ServiceAddress, VirtualServerKey
 from vrrpd.protocol.advert import IPAddress
 
 Command = tuple[str, ...]
@@ -67,19 +67,19 @@ class HttpCheck(Check, frozen=True, kw_only=True):
     """The Host header, and the name that TLS asks for (SNI); None: the address, and no name."""
     enable_sni: bool = True
     verify: bool = False
-    """Whether the certificate must be one that this host trusts."""
+    """Whether the certificate must be one that this host trusts, for the name asked for or else the address."""
     status_code: tuple[tuple[int, int], ...] = ((200, 299),)
     """Ranges, both ends included."""
     digest: str | None = None
     """MD5 of the body, as `genhash` prints it."""
     regex: str | None = None
-    """Python's; must be found in the body."""
+    """Python's; must be found in the body, as UTF-8."""
     regex_no_match: bool = False
     """Whether `regex` must not be found instead."""
 
 
 class UdpCheck(Check, frozen=True, kw_only=True):
-    """A datagram meets with no "port unreachable", or gets a reply."""
+    """A datagram meets with no "unreachable", of port or host, or gets a reply."""
 
     payload: bytes = b""
     require_reply: bool = False
@@ -109,7 +109,7 @@ class MiscCheck(Check, frozen=True, kw_only=True):
 
     misc_path: Command
     misc_dynamic: bool = False
-    """Whether an exit code of 2-255 means "well, with a weight of that less 2"."""
+    """Whether an exit code of 2-255 means "well, with a weight of that less 2"; 0 leaves the weight as it is."""
 
 
 class RealServerSettings(Struct, frozen=True):
@@ -128,6 +128,11 @@ class RealServerSettings(Struct, frozen=True):
     """It is well while all of them find it so; without any, always."""
     notify_up: Command | None = None
     notify_down: Command | None = None
+
+    @property
+    def key(self) -> RealServerKey:
+        """What tells it from the others of its virtual server."""
+        return RealServerKey(self.address, self.port)
 
 
 class VirtualServerSettings(Struct, frozen=True):
