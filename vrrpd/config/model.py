@@ -6,6 +6,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from vrrpd.config.services import NodeSettings, VirtualServerSettings
 from vrrpd.protocol.advert import ChecksumForm, Family, IPAddress
 from vrrpd.protocol.parameters import Parameters
 from vrrpd.protocol.timing import PRIORITY_DEFAULT, Centiseconds, centiseconds
@@ -121,3 +122,7 @@ class Config(Struct, frozen=True):
     """SCHED_FIFO priority of the speaker, 1-99; 0: it is scheduled as any process."""
     memory_lock: bool = False
     """Whether the speaker's memory is kept from being swapped out."""
+    virtual_servers: tuple[VirtualServerSettings, ...] = ()
+    node_settings: NodeSettings = NodeSettings.KEEP
+    resync_interval: float = 30.0
+    """Seconds after which the kernel's table of virtual servers is looked at anew."""

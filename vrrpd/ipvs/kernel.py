@@ -5,6 +5,10 @@ import struct
 from collections.abc import Sequence
 
 from msgspec.structs import replace
+
+import vrrpd.net.messages  # noqa: F401 # enters pyroute2 without the rest of it, before anybody else does
+
+# isort: split
 from pyroute2.netlink.generic import ipvs
 
 from vrrpd.ipvs.model import (
@@ -125,6 +129,17 @@ class Ipvs:
         except OSError as error:
             raise IpvsError(f"cannot read the IPVS table: {error.strerror}") from error
 
+    def real_servers(self, key: VirtualServerKey) -> list[RealServer]:
+        """Those of one virtual server; none if it is not there.
+
+        Raises:
+            IpvsError: the kernel does not let us read it.
+        """
+        try:
+            return [read_real_server(payload, key.family) for payload in self._real_servers(key)]
+        except OSError as error:
+            raise IpvsError(f"cannot read the IPVS table: {error.strerror}") from error
+
     def _servers(self) -> list[VirtualServer]:
         return [self._with_real_servers(read_virtual_server(payload)) for payload in self._virtual_servers()]
 
@@ -152,21 +167,22 @@ class Ipvs:
         """Take the steps in their order, going on past those that the kernel refuses; returns these, and why."""
         if not steps:
             return []
-        failed = transact(self._netlink, Batch([self._request(step) for step in steps]))
+        failed = transact(self._netlink, Batch([request_of(step, self._family) for step in steps]))
         return [(steps[position], error) for position, error in sorted(failed.items())]
 
-    def _request(self, step: Step) -> bytes:
-        family = self._family
-        match step:
-            case AddVirtualServer(server):
-                return virtual_server_request(ipvs.IPVS_CMD_NEW_SERVICE, family, server)
-            case EditVirtualServer(server):
-                return virtual_server_request(ipvs.IPVS_CMD_SET_SERVICE, family, server)
-            case RemoveVirtualServer(key):
-                return key_request(ipvs.IPVS_CMD_DEL_SERVICE, family, key)
-            case AddRealServer(key, real_server):
-                return real_server_request(ipvs.IPVS_CMD_NEW_DEST, family, key, real_server)
-            case EditRealServer(key, real_server):
-                return real_server_request(ipvs.IPVS_CMD_SET_DEST, family, key, real_server)
-            case RemoveRealServer(key, real_key):
-                return real_server_request(ipvs.IPVS_CMD_DEL_DEST, family, key, RealServer(real_key))
+
+def request_of(step: Step, family: int) -> bytes:
+    """The message that takes a step; `family` is IPVS's number among the families of generic netlink."""
+    match step:
+        case AddVirtualServer(server):
+            return virtual_server_request(ipvs.IPVS_CMD_NEW_SERVICE, family, server)
+        case EditVirtualServer(server):
+            return virtual_server_request(ipvs.IPVS_CMD_SET_SERVICE, family, server)
+        case RemoveVirtualServer(key):
+            return key_request(ipvs.IPVS_CMD_DEL_SERVICE, family, key)
+        case AddRealServer(key, real_server):
+            return real_server_request(ipvs.IPVS_CMD_NEW_DEST, family, key, real_server)
+        case EditRealServer(key, real_server):
+            return real_server_request(ipvs.IPVS_CMD_SET_DEST, family, key, real_server)
+        case RemoveRealServer(key, real_key):
+            return real_server_request(ipvs.IPVS_CMD_DEL_DEST, family, key, RealServer(real_key))

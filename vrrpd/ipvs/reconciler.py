@@ -46,7 +46,8 @@ class Reconciler:
         self.refusals: tuple[Refusal, ...] = ()
         """What the kernel did not take the last time."""
         self._kernel = kernel
-        self._desired: Table = {}
+        self.desired: Table = {}
+        """What was wanted last."""
         self._remembered: Table | None = None
         """Ours as the kernel has it; None: it must be asked."""
 
@@ -59,7 +60,7 @@ class Reconciler:
         Raises:
             IpvsError: the kernel does not let us read its table.
         """
-        self._desired = desired
+        self.desired = desired
         if self._remembered is None:
             self._remembered = self._kernel.table()
         return self._take(plan(self._remembered, desired, self.ours))
@@ -70,7 +71,7 @@ class Reconciler:
         Raises:
             IpvsError: the kernel does not let us read its table.
         """
-        steps = plan(self._kernel.table(), self._desired, self.ours)
+        steps = plan(self._kernel.table(), self.desired, self.ours)
         refused = [refusal.step for refusal in self.refusals]
         self.drift += sum(step not in refused for step in steps)
         return self._take(steps)
@@ -78,7 +79,7 @@ class Reconciler:
     def _take(self, steps: Sequence[Step]) -> int:
         taken, failed = len(steps), self._kernel.apply(steps)
         if failed:  # because we remember something wrongly, or because the kernel does not want it
-            left = plan(self._kernel.table(), self._desired, self.ours)
+            left = plan(self._kernel.table(), self.desired, self.ours)
             refused = [step for step, _ in failed]
             unexpected = sum(step not in refused for step in left)
             if unexpected:
@@ -87,6 +88,6 @@ class Reconciler:
             else:
                 failed = [(step, error) for step, error in failed if step in left]
         self.refusals = tuple(Refusal(step, error.strerror or str(error)) for step, error in failed)
-        self.ours = self.ours | self._desired.keys() if failed else set(self._desired)
-        self._remembered = None if failed else self._desired
+        self.ours = self.ours | self.desired.keys() if failed else set(self.desired)
+        self._remembered = None if failed else self.desired
         return taken

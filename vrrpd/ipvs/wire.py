@@ -13,6 +13,9 @@ from functools import lru_cache
 from ipaddress import IPv4Network
 from typing import Any, NamedTuple
 
+import vrrpd.net.messages  # noqa: F401 # enters pyroute2 without the rest of it, before anybody else does
+
+# isort: split
 from pyroute2.netlink.generic import ipvs
 
 from vrrpd.ipvs.model import (
