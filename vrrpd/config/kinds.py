@@ -113,7 +113,7 @@ def always_true(raw: object) -> bool:
 def name(raw: object) -> str:
     """A word for logs, metrics and the command line."""
     remedy = 'use a string of printable characters, such as "VI_1"'
-    text = _string(raw, remedy)
+    text = printable(raw, remedy)
     if not text.strip():
         raise Refused("the name is empty", remedy)
     return text
@@ -122,7 +122,7 @@ def name(raw: object) -> str:
 def interface_name(raw: object) -> str:
     """A name that Linux lets an interface have (dev_valid_name in net/core/dev.c)."""
     remedy = 'use the name of an interface, such as "eth0"'
-    text = _string(raw, remedy)
+    text = printable(raw, remedy)
     if not text:
         raise Refused("the name is empty", remedy)
     if text in {".", ".."} or any(character in "/: " for character in text):
@@ -134,7 +134,7 @@ def interface_name(raw: object) -> str:
 def label(raw: object) -> str:
     """The label of an IPv4 address; what it must begin with depends on the interface and is checked with that."""
     remedy = 'use the name of the interface, or that, a colon and a word, such as "eth0:vip"'
-    text = _string(raw, remedy)
+    text = printable(raw, remedy)
     if not text or not text.isascii() or " " in text:
         raise Refused(f"{shown(raw)} cannot be a label", remedy)
     _limit(text, LABEL_CHARACTERS_MAX, remedy)
@@ -144,7 +144,7 @@ def label(raw: object) -> str:
 def socket_path(raw: object) -> Path:
     """Where a Unix socket can be."""
     remedy = 'use an absolute path, such as "/run/vrrpd/vrrpd.sock"'
-    text = _string(raw, remedy)
+    text = printable(raw, remedy)
     if not text.startswith("/"):
         raise Refused(f"{shown(raw)} is not an absolute path", remedy)
     if text.endswith("/"):
@@ -156,7 +156,7 @@ def socket_path(raw: object) -> Path:
 def interface_address(raw: object) -> IPv4Interface | IPv6Interface:
     """`ADDRESS[/PREFIX]` of a host; without a prefix length the address stands for itself alone."""
     remedy = 'use "ADDRESS/PREFIX", such as "192.0.2.100/24" or "2001:db8::100/64"'
-    text = _string(raw, remedy)
+    text = printable(raw, remedy)
     if text != text.strip():
         raise Refused(f"{shown(raw)} begins or ends with a space", remedy)
     if " " in text:
@@ -195,7 +195,8 @@ def _why_no_host(value: IPv4Interface | IPv6Interface) -> str:
     return ""
 
 
-def _string(raw: object, remedy: str) -> str:
+def printable(raw: object, remedy: str) -> str:
+    """Text of one line, whatever it is for; `remedy` is what to do if it is not."""
     if not isinstance(raw, str):
         raise Refused(f"{shown(raw)} is not a string", remedy)
     if not raw.isprintable():

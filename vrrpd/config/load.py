@@ -8,12 +8,14 @@ from vrrpd.config.conflicts import Draft, refuse_conflicts
 from vrrpd.config.model import Config, GarpSettings, VrrpInstance
 from vrrpd.config.problems import ConfigError, KeyPath, Problem, Report, shown
 from vrrpd.config.schema import INSTANCE, TOP, read_table, refuse_ipv4_only
+from vrrpd.config.services import VirtualServerSettings
 from vrrpd.config.syntax import read
 from vrrpd.protocol.advert import Family
 from vrrpd.protocol.timing import PRIORITY_OWNER
 
 _INSTANCES = "vrrp_instance"
 _ADDRESSES = "virtual_ipaddress"
+_OF_SERVICES = ("virtual_server", "virtual_server_group")
 _GARP = "garp_"
 _ADD_INSTANCE = "add a [[vrrp_instance]] with name, interface, virtual_router_id and virtual_ipaddress"
 _FILE_SIZE_MAX = 1 << 24
@@ -65,9 +67,21 @@ def parse(text: str, name: str) -> Config:
     values = read_table(reading.document, TOP, (), report)
     drafts = [_draft(raw, path, report) for path, raw in _instance_tables(reading.document, report)]
     refuse_conflicts(drafts, report)
+    if not reading.document.keys().isdisjoint(_OF_SERVICES):
+        values["virtual_servers"] = _virtual_servers(reading.document, report, drafts)
     if report.problems:
         raise ConfigError(report.problems)
     return Config(instances=tuple(_instance(draft) for draft in drafts), **values)
+
+
+def _virtual_servers(
+    document: dict[str, Any], report: Report, drafts: list[Draft]
+) -> tuple[VirtualServerSettings, ...]:
+    # Those who have none need not wait for what reads them.
+    from vrrpd.config.virtual_servers import read_virtual_servers  # noqa: PLC0415
+
+    held = (address.address for draft in drafts for _, address in draft.addresses)
+    return read_virtual_servers(document, report, held)
 
 
 def _unreadable(path: Path, wrong: str, remedy: str) -> ConfigError:
@@ -80,6 +94,8 @@ def _instance_tables(document: dict[str, Any], report: Report) -> list[tuple[Key
         return [((_INSTANCES, index), each) for index, each in enumerate(raw)]
     if not document:
         report.add((), "the file has no keys", _ADD_INSTANCE)
+    elif (raw is None or raw == []) and document.get("virtual_server"):
+        return []
     elif raw is None or raw == []:
         report.add((_INSTANCES,), "there is no instance", _ADD_INSTANCE)
     elif isinstance(raw, dict):

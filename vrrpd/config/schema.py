@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from vrrpd.config import kinds
 from vrrpd.config.model import GarpForm, Handover
 from vrrpd.config.problems import KeyPath, Refused, Report
+from vrrpd.config.services import NodeSettings
 from vrrpd.protocol.advert import ChecksumForm
 
 
@@ -43,7 +44,7 @@ class Table(NamedTuple):
         return tuple(key.name for key in self.keys)
 
 
-_REMOVE = "remove it"
+REMOVE = "remove it"
 NOT_YET = "this release does not do it yet"
 NEVER = "vrrpd does without this key"
 
@@ -55,24 +56,26 @@ TOP = Table(
         Key("vip_lease", kinds.lease),
         Key("realtime_priority", kinds.whole(0, 99)),
         Key("memory_lock", kinds.flag),
+        Key("node_settings", kinds.choice(NodeSettings)),
+        Key("resync_interval", kinds.seconds(1, 3600)),
         Key("vrrp_instance", None),
+        Key("virtual_server", None),
+        Key("virtual_server_group", None),
     ),
     {
-        "http": _REMOVE,
-        "virtual_server": _REMOVE,
-        "vrrp_sync_group": _REMOVE,
-        "vrrp_script": _REMOVE,
-        "vrrp_track_process": _REMOVE,
-        "vrrp_track_file": _REMOVE,
+        "http": REMOVE,
+        "vrrp_sync_group": REMOVE,
+        "vrrp_script": REMOVE,
+        "vrrp_track_process": REMOVE,
+        "vrrp_track_file": REMOVE,
     },
     {
-        "virtual_server_group": _REMOVE,
         "global_defs": "remove it: its keys stand at the top of the file or in each instance",
         "static_ipaddress": "remove it: it is for the host's own network configuration",
         "static_routes": "remove it: it is for the host's own network configuration",
         "static_rules": "remove it: it is for the host's own network configuration",
         "vrrp_version": "remove it: it is always 3",
-        "router_id": _REMOVE,
+        "router_id": REMOVE,
         "log_level": "remove it: vrrpd run --log-level",
     },
 )
@@ -104,24 +107,24 @@ INSTANCE = Table(
         Key("virtual_ipaddress", None, required='add virtual_ipaddress = ["ADDRESS/PREFIX"]'),
     ),
     {
-        "unicast_src_ip": _REMOVE,
+        "unicast_src_ip": REMOVE,
         "unicast_peer": "remove it: adverts go to the multicast group",
         "track_interface": "remove it: the link of the instance's own interface is always watched",
-        "track_script": _REMOVE,
-        "track_process": _REMOVE,
-        "track_file": _REMOVE,
-        "use_vmac": _REMOVE,
-        "notify": _REMOVE,
-        "notify_master": _REMOVE,
-        "notify_backup": _REMOVE,
-        "notify_fault": _REMOVE,
-        "notify_stop": _REMOVE,
+        "track_script": REMOVE,
+        "track_process": REMOVE,
+        "track_file": REMOVE,
+        "use_vmac": REMOVE,
+        "notify": REMOVE,
+        "notify_master": REMOVE,
+        "notify_backup": REMOVE,
+        "notify_fault": REMOVE,
+        "notify_stop": REMOVE,
     },
     {
         "state": "remove it: the election by priority decides who is master",
         "preempt": "remove it: it is so unless nopreempt = true",
         "no_accept": "remove it, or use accept",
-        "strict_mode": _REMOVE,
+        "strict_mode": REMOVE,
         "version": "remove it: it is always 3",
         "authentication": "remove it: VRRPv3 has none",
         "auth_type": "remove it: VRRPv3 has no authentication",
@@ -137,13 +140,13 @@ INSTANCE = Table(
         "garp_lower_prio_delay": "remove it: a master that hears a worse one announces again at once",
         "garp_lower_prio_repeat": "remove it: a master that hears a worse one announces again at once",
         "virtual_ipaddress_excluded": "put the addresses into virtual_ipaddress",
-        "virtual_routes": _REMOVE,
-        "virtual_rules": _REMOVE,
-        "use_ipvlan": _REMOVE,
-        "vmac_xmit_base": _REMOVE,
-        "smtp_alert": _REMOVE,
-        "lvs_sync_daemon_interface": _REMOVE,
-        "promote_secondaries": _REMOVE,
+        "virtual_routes": REMOVE,
+        "virtual_rules": REMOVE,
+        "use_ipvlan": REMOVE,
+        "vmac_xmit_base": REMOVE,
+        "smtp_alert": REMOVE,
+        "lvs_sync_daemon_interface": REMOVE,
+        "promote_secondaries": REMOVE,
         "debug": "remove it: vrrpd run --log-level debug",
     },
 )
@@ -159,11 +162,11 @@ ADDRESS = Table(
     ),
     {},
     {
-        "brd": _REMOVE,
-        "scope": _REMOVE,
-        "home": _REMOVE,
-        "mngtmpaddr": _REMOVE,
-        "preferred_lft": _REMOVE,
+        "brd": REMOVE,
+        "scope": REMOVE,
+        "home": REMOVE,
+        "mngtmpaddr": REMOVE,
+        "preferred_lft": REMOVE,
     },
 )
 
@@ -193,7 +196,13 @@ def refuse_ipv4_only(raw: Mapping[str, object], table: Table, path: KeyPath, rep
     """Report the keys that mean nothing for an IPv6 instance or address."""
     for key in table.keys:
         if key.ipv4_only and key.name in raw:
-            report.add((*path, key.name), "it is for IPv4 only, and this is IPv6", _REMOVE)
+            report.add((*path, key.name), "it is for IPv4 only, and this is IPv6", REMOVE)
+
+
+def _of_services() -> tuple[Table, ...]:
+    from vrrpd.config.service_keys import TABLES  # noqa: PLC0415  (only a wrong file needs them)
+
+    return TABLES
 
 
 def _report_unknown(name: str, table: Table, path: KeyPath, report: Report) -> None:
@@ -203,7 +212,7 @@ def _report_unknown(name: str, table: Table, path: KeyPath, report: Report) -> N
     if name in table.never:
         report.add(path, NEVER, table.never[name])
         return
-    for other in (TOP, INSTANCE, ADDRESS):
+    for other in (TOP, INSTANCE, ADDRESS, *_of_services()):
         if name in other.names:
             report.add(path, f"it is a key of {other.title}, not of {table.title}", f"move it {other.place}")
             return
