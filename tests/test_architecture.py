@@ -1,6 +1,8 @@
 """The direction of imports: what docs/architecture.md draws is what the code does."""
 
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,20 +14,21 @@ PACKAGE = Path(__file__).parent.parent / "vrrpd"
 ALLOWED = {
     "protocol": set(),
     "config": {"ipvs", "protocol"},
-    "channel": {"config"},
+    "channel": {"config", "ledger"},
+    "link": {"channel"},
     "ledger": {"protocol"},
     "net": {"protocol"},
     "ipvs": {"net", "protocol"},
-    "director": {"config", "ipvs", "net", "protocol"},
-    "speaker": {"channel", "config", "ledger", "net", "protocol"},
-    "supervisor": {"channel", "config", "ledger", "speaker"},
+    "speaker": {"channel", "config", "ledger", "link", "net", "protocol"},
+    "director": {"channel", "config", "ipvs", "ledger", "link", "net", "protocol"},
+    "supervisor": {"channel", "config", "director", "ledger", "speaker"},
     "lan": {"config", "net", "protocol", "supervisor"},
     "demo": {"lan", "protocol", "supervisor"},
-    "cli": {"config", "demo", "lan", "supervisor"},
+    "cli": {"config", "demo", "director", "lan", "supervisor"},
 }
 
 PURE = {"asyncio", "socket", "time", "logging", "os", "select", "selectors", "threading", "subprocess"}
-HEAVY = {"scapy", "kubernetes", "aiohttp", "rich"}
+HEAVY = {"scapy", "kubernetes", "aiohttp", "dns", "rich"}
 
 
 def parts() -> list[str]:
@@ -65,6 +68,12 @@ def test_what_a_table_should_be_and_how_it_gets_there_is_pure() -> None:
             assert not module.startswith("vrrpd.net"), f"ipvs/{file} imports {module}"
 
 
+def test_what_a_virtual_server_is_to_be_is_pure() -> None:
+    for file, module in imports("director"):
+        if file == "service.py":
+            assert module.split(".")[0] not in PURE, f"director/{file} imports {module}"
+
+
 def test_the_protocol_is_pure() -> None:
     for file, module in imports("protocol"):
         assert module.split(".")[0] not in PURE, f"protocol/{file} imports {module}"
@@ -74,6 +83,13 @@ def test_the_protocol_is_pure() -> None:
 def test_the_daemon_imports_nothing_heavy(part: str) -> None:
     for file, module in imports(part):
         assert module.split(".")[0] not in HEAVY, f"{part}/{file} imports {module}"
+
+
+def test_only_a_check_that_needs_them_brings_heavy_libraries() -> None:
+    """Many have no HTTP check and no DNS check; each of these libraries is more than all the rest."""
+    code = "import sys, vrrpd.director.checks.schedule; print(*{name.partition('.')[0] for name in sys.modules})"
+    printed = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+    assert not HEAVY & set(printed.split())
 
 
 CLOCKS = {"time", "datetime"}

@@ -1,17 +1,19 @@
-"""What supervisor and speaker tell each other over their socket pair: small typed messages, each with its length.
+"""What the supervisor and its children tell each other over socket pairs: small typed messages, each with its length.
 
 Both ends are forked from one process image, so the messages are pickled as they are.
 """
 
 import logging
 import pickle
+import socket
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from msgspec import Struct, field
 
 from vrrpd.config.model import Config
+from vrrpd.ledger import RouterKey
 
 _LENGTH = struct.Struct("!I")
 JSON = dict[str, Any]
@@ -22,17 +24,27 @@ class Begin(Struct, frozen=True):
 
     config: Config
     drained: bool
+    burdens: Mapping[RouterKey, int]
+    """As `SetBurdens` has them."""
+
+
+class BeginDirecting(Struct, frozen=True):
+    """To the director, first of all."""
+
+    config: Config
+    held: frozenset[RouterKey]
+    """The routers that hold their addresses."""
 
 
 class Apply(Struct, frozen=True):
-    """To the speaker: this is the configuration now."""
+    """To the speaker and the director: this is the configuration now."""
 
     request: int
     config: Config
 
 
 class TellStatus(Struct, frozen=True):
-    """To the speaker: say how things are."""
+    """To the speaker and the director: say how things are."""
 
     request: int
 
@@ -44,23 +56,36 @@ class SetDrained(Struct, frozen=True):
     drained: bool
 
 
+class SetBurdens(Struct, frozen=True):
+    """From the director, for the speaker: what to add to the priorities of routers; nothing for those not named."""
+
+    burdens: Mapping[RouterKey, int]
+
+
 class Stop(Struct, frozen=True):
-    """To the speaker: resign, hand the addresses over, exit. Said twice: at once."""
+    """To the speaker: resign, hand the addresses over, exit. Said twice: at once. To the director: clear away, exit."""
 
 
 class Started(Struct, frozen=True):
     """From the speaker: sockets are open and the routers have started."""
 
 
+class Holds(Struct, frozen=True):
+    """From the speaker, for the director: a router holds its addresses now, or does not any more."""
+
+    router: RouterKey
+    holds: bool
+
+
 class Answer(Struct, frozen=True):
-    """From the speaker: what a request led to."""
+    """From the speaker or the director: what a request led to."""
 
     request: int
     result: JSON = field(default_factory=dict)
 
 
 class LogLine(Struct, frozen=True):
-    """From the speaker, which must never wait for a terminal, a pipe or a disk."""
+    """From the speaker or the director; the speaker must never wait for a terminal, a pipe or a disk."""
 
     level: int
     logger: str
@@ -77,7 +102,9 @@ class LogLine(Struct, frozen=True):
         return cls(record.levelno, record.name, record.created, message)
 
 
-Message = Begin | Apply | TellStatus | SetDrained | Stop | Started | Answer | LogLine
+Message = (
+    Begin | BeginDirecting | Apply | TellStatus | SetDrained | SetBurdens | Stop | Started | Holds | Answer | LogLine
+)
 
 
 def pack(message: Message) -> bytes:
@@ -103,3 +130,11 @@ class Inbox:
             body = bytes(self._pending[_LENGTH.size : end])
             del self._pending[:end]
             yield pickle.loads(body)  # noqa: S301 - from our own process, over a socket pair nobody else has
+
+
+def first_message(channel: socket.socket, inbox: Inbox) -> Message | None:
+    """Wait for it; None: the other end is gone."""
+    while data := channel.recv(1 << 16):
+        for message in inbox.feed(data):
+            return message
+    return None

@@ -10,14 +10,22 @@ from hypothesis import strategies as st
 
 from tests.config.documents import SCALARS, Document, documents, tables
 from tests.config.test_load import EVERYTHING
+from tests.config.test_virtual_servers import SERVICES
 from vrrpd.config.load import load, parse
 from vrrpd.config.model import Config
 from vrrpd.config.problems import ConfigError
 from vrrpd.config.schema import ADDRESS, INSTANCE, TOP
+from vrrpd.config.service_keys import TABLES
+from vrrpd.director import check as director_check
+from vrrpd.director.service import Service
+from vrrpd.ipvs.wire import real_server_request, virtual_server_request
 from vrrpd.protocol.advert import Advert, Family, encode
 
 KNOWN_KEYS = st.sampled_from(
     [key for table in (TOP, INSTANCE, ADDRESS) for key in (*table.names, *table.not_yet, *table.never)]
+)
+SERVICE_KEYS = st.sampled_from(
+    sorted({key for table in TABLES for key in (*table.names, *table.not_yet, *table.never)} | {"type"})
 )
 VALUES = SCALARS | st.sampled_from(
     [
@@ -32,6 +40,13 @@ VALUES = SCALARS | st.sampled_from(
         "reply",
         1,
         0.01,
+    ]
+)
+SERVICE_VALUES = VALUES | st.sampled_from(
+    [
+        *("TCP", "UDP", "wlc", "mh", "sh", "DR", "NAT", "auto", "HTTP", "MISC", "DNS", "/bin/x y", "192.0.2.1-9 80"),
+        80,
+        0,
     ]
 )
 FRAGMENTS = st.sampled_from(
@@ -60,6 +75,7 @@ FRAGMENTS = st.sampled_from(
         ),
         *("true", "nan", "1979-05-27", '"2001:db8::1"', '"192.0.2.100"', "\ufeff", "\0", "\r", "\f", "\x85", "é"),
         *EVERYTHING.splitlines(keepends=True),
+        *SERVICES.splitlines(keepends=True),
     ]
 )
 
@@ -90,12 +106,22 @@ def require_usable(config: Config) -> None:
         source = IPv4Address("192.0.2.1") if instance.family is Family.IPV4 else IPv6Address("fe80::1")
         interval = parameters.advertisement_interval
         assert encode(Advert(instance.virtual_router_id, parameters.priority, interval, parameters.addresses), source)
+    table = {
+        key: server
+        for settings in config.virtual_servers
+        for key, server in Service(settings).table(frozenset()).items()
+    }
+    assert len(table) == sum(len(settings.keys) for settings in config.virtual_servers)
+    for server in table.values():
+        assert virtual_server_request(1, 1, server)
+        assert all(real_server_request(1, 1, server.key, real) for real in server.real_servers.values())
+    assert all(map(str, director_check.findings(config, {})))
 
 
 @st.composite
 def mutations(draw: st.DrawFn) -> str:
     """A right file in which a few pieces are gone, doubled or something else."""
-    text = EVERYTHING
+    text = draw(st.sampled_from([EVERYTHING, SERVICES]))
     for _ in range(draw(st.integers(1, 5))):
         start = draw(st.integers(0, len(text)))
         end = draw(st.integers(start, min(len(text), start + 40)))
@@ -112,6 +138,20 @@ def instances(draw: st.DrawFn) -> dict[str, Any]:
         "vrrp_instance": [
             {"name": f"VI_{vrid}", "virtual_router_id": vrid, **required, **other}
             for vrid, other in enumerate(others, start=1)
+        ]
+    }
+
+
+@st.composite
+def services(draw: st.DrawFn) -> dict[str, Any]:
+    """Virtual servers that have an address, and real servers, and otherwise any value."""
+    others = draw(st.lists(tables(SERVICE_KEYS, SERVICE_VALUES), min_size=1, max_size=3))
+    reals = draw(st.lists(tables(SERVICE_KEYS, SERVICE_VALUES), max_size=3))
+    real_servers = [{"address": f"192.0.2.{last}", **real} for last, real in enumerate(reals, start=1)]
+    return {
+        "virtual_server": [
+            {"address": "192.0.2.100", "port": port, **other, "real_server": real_servers}
+            for port, other in enumerate(others, start=1)
         ]
     }
 
@@ -133,6 +173,11 @@ def test_any_document_of_known_keys(document: Document) -> None:
 
 @given(documents(instances()))
 def test_any_values_in_instances(document: Document) -> None:
+    require_config_or_error(document.text)
+
+
+@given(documents(services()))
+def test_any_values_in_virtual_servers(document: Document) -> None:
     require_config_or_error(document.text)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.peers import MASTER, Vrrpd
+from benchmarks.peers import BACKUP, MASTER, Vrrpd
 from tests.peers import (
     DEADLINE,
     VIPS,
@@ -97,6 +97,7 @@ def test_a_speaker_that_is_stopped_for_long_yields_before_it_says_anything(netwo
     beside = [frame for frame in capture.adverts(51) if thawed < frame.time < first.time and frame.source_mac != mac]
     assert len(beside) >= 3
     assert "it was silent for" in master.log
+    backup.wait_until(BACKUP, DEADLINE)  # it yields first
     assert backup.router_status()["counters"]["transitions"] == {"BACKUP": 2, "MASTER": 1}
 
 

@@ -4,12 +4,14 @@ import argparse
 import sys
 from pathlib import Path
 
-from vrrpd.config.check import findings
+from vrrpd.config import check
 from vrrpd.config.election import compare
+from vrrpd.config.findings import Finding
 from vrrpd.config.host import present_interfaces
 from vrrpd.config.load import load
 from vrrpd.config.model import DEFAULT_FILE, Config
 from vrrpd.config.problems import ConfigError
+from vrrpd.director import check as director_check
 
 EXAMPLE = """examples:
   vrrpd check                                 this host's file, /etc/vrrpd/vrrpd.toml
@@ -43,9 +45,19 @@ def run(arguments: argparse.Namespace) -> int:
             failed = True
     if failed:
         return EXIT_CONFIGURATION
-    found = findings(configs[0][1], present_interfaces()) if len(configs) == 1 else compare(configs)
-    for finding in found:
+    for finding in _findings(configs[0][1]) if len(configs) == 1 else compare(configs):
         print(finding)
-    count = sum(len(config.instances) for _, config in configs)
-    print(f"{', '.join(name for name, _ in configs)}: valid, {count} virtual router{'s' if count != 1 else ''}")
+    counts = [_count(sum(len(config.instances) for _, config in configs), "virtual router")]
+    if servers := sum(len(config.virtual_servers) for _, config in configs):
+        counts.append(_count(servers, "virtual server"))
+    print(f"{', '.join(name for name, _ in configs)}: valid, {', '.join(counts)}")
     return EXIT_OK
+
+
+def _findings(config: Config) -> tuple[Finding, ...]:
+    interfaces = present_interfaces()
+    return (*check.findings(config, interfaces), *director_check.findings(config, interfaces))
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'s' if number != 1 else ''}"

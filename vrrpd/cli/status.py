@@ -13,6 +13,9 @@ EXAMPLE = "example: vrrpd status --watch"
 
 EXIT_OK, EXIT_FAILED = 0, 1
 WATCH_PAUSE = 1.0
+_SERVER_COLUMNS = (
+    f"{'VIRTUAL SERVER':<40}{'SCHED':<7}{'METHOD':<8}{'WEIGHT':<8}{'ACTIVE':<8}{'INACTIVE':<10}{'CONN/S':<8}HEALTH"
+)
 _CLEAR = "\x1b[2J\x1b[H"
 
 
@@ -72,4 +75,35 @@ def as_text(status: dict[str, Any]) -> str:
             f"{stranger['interface']} ({stranger['family']}): {stranger['adverts_dropped']['vrid']} adverts of VRIDs "
             f"that are not configured there, the last of VRID {stranger['last_vrid']} from {stranger['last_source']}"
         )
-    return "\n".join(lines)
+    return "\n".join([*lines, *_virtual_servers(status)])
+
+
+def _virtual_servers(status: dict[str, Any]) -> list[str]:
+    """A line a virtual server, a line a real server."""
+    servers = status["virtual_servers"]
+    about = status.get("ipvs", {})
+    lines = [f"virtual servers: {error}" for error in about.get("errors", ())]
+    lines += [f"virtual servers: {name} {why}" for name, why in about.get("sysctls_missing", {}).items()]
+    lines += [f"virtual servers: the kernel refuses {refused}" for refused in about.get("refused", ())]
+    if servers:
+        lines += ["", _SERVER_COLUMNS]
+    for server in servers:
+        health = "" if server["programmed"] else "not here, as it is not MASTER"
+        health = health if server["quorum"] else "no quorum"
+        rate = server["connections_per_second"]
+        lines.append(
+            f"{server['name']:<40}{server['lvs_sched']:<7}{server['lvs_method']:<32}{rate:<8}{health}".rstrip()
+        )
+        lines += [_real_server(real) for real in server["real_servers"]]
+    return lines
+
+
+def _real_server(real: dict[str, Any]) -> str:
+    health = {True: "well", False: "FAILS: ", None: "sorry server"}[real["healthy"]] + real.get("reason", "")
+    health = "leaving" if real.get("draining") else health
+    address = f"[{real['address']}]" if ":" in real["address"] else real["address"]
+    where = f"  {address}:{real['port']}"
+    return (
+        f"{where:<47}{real['lvs_method']:<8}{real['weight']:<8}{real['active_connections']:<8}"
+        f"{real['inactive_connections']:<10}{real['connections_per_second']:<8}{health}"
+    )

@@ -8,6 +8,9 @@ from datetime import UTC, datetime
 from functools import lru_cache, partial
 from math import inf
 
+from msgspec.structs import replace
+
+from vrrpd.channel import Holds
 from vrrpd.config.model import VrrpInstance
 from vrrpd.protocol.advert import Advert, AdvertError, ChecksumForm, IPAddress, encode
 from vrrpd.protocol.effects import (
@@ -31,6 +34,7 @@ from vrrpd.protocol.events import (
     LinkChanged,
     Overslept,
     ParametersChanged,
+    PriorityChanged,
     Resume,
     Shutdown,
     Startup,
@@ -38,8 +42,9 @@ from vrrpd.protocol.events import (
     TimerExpired,
     Undrain,
 )
+from vrrpd.protocol.parameters import Parameters
 from vrrpd.protocol.router import VirtualRouter
-from vrrpd.protocol.timing import Centiseconds, active_down_interval, centiseconds, seconds
+from vrrpd.protocol.timing import PRIORITY_OWNER, Centiseconds, active_down_interval, centiseconds, seconds
 from vrrpd.speaker.announcer import Announcer
 from vrrpd.speaker.counters import Counters
 from vrrpd.speaker.host import Host
@@ -49,6 +54,8 @@ from vrrpd.speaker.vips import Vip, VirtualAddresses
 
 log = logging.getLogger(__name__)
 
+_HOLDING = (State.MASTER, State.YIELDING)
+"""States in which it answers for its addresses."""
 RESTORE_DELAY_FIRST = 0.01
 RESTORE_DELAY_MAX = 30.0
 RESTORE_FORGIVEN_AFTER = 60.0
@@ -63,14 +70,22 @@ class RouterDriver:
         port: where it sends and hears.
         host: what it shares with others.
         left: told when it takes part no longer, and its addresses are gone.
+        tell: takes the news that it holds its addresses, or does not any more.
     """
 
     def __init__(
-        self, instance: VrrpInstance, port: Port, host: Host, left: "Callable[[RouterDriver], None]" = lambda _: None
+        self,
+        instance: VrrpInstance,
+        port: Port,
+        host: Host,
+        left: "Callable[[RouterDriver], None]",
+        tell: Callable[[Holds], None],
     ) -> None:
         self.leaving = False
         """It is to take part no longer, and waits for a successor."""
         self._left = left
+        self._tell = tell
+        self._burden = 0
         self.instance = instance
         self.router = VirtualRouter(instance.parameters())
         self.counters = Counters()
@@ -154,6 +169,19 @@ class RouterDriver:
     def undrain(self) -> None:
         """Compete again."""
         self._handle(Undrain())
+
+    def burden(self, burden: int) -> None:
+        """Compete with a priority that is higher or lower by this than configured; an owner's stays what it is."""
+        if burden != self._burden:
+            self._burden = burden
+            log.info("(%s) priority %d", self.instance.name, self._parameters().priority)
+            self._handle(PriorityChanged(self._parameters().priority))
+
+    def _parameters(self) -> Parameters:
+        parameters = self.instance.parameters()
+        if not self._burden or parameters.priority == PRIORITY_OWNER:
+            return parameters
+        return replace(parameters, priority=max(1, min(parameters.priority + self._burden, PRIORITY_OWNER - 1)))
 
     def woke_late(self, now: float) -> None:
         """The process could not run for a while: see to it that nothing is said that is not true any more."""
@@ -246,7 +274,7 @@ class RouterDriver:
         self._messages.clear()
         self._announcer.reconfigure(instance.garp, active=self.state is State.MASTER)
         self.look_at_interfaces()  # another interface may be needed now, or a missing one no longer
-        self._handle(ParametersChanged(instance.parameters()))
+        self._handle(ParametersChanged(self._parameters()))
         replaced = [vip.config.address for vip in self.vips.of(touched)]
         if replaced and self.state is State.MASTER:
             self._add_addresses(AddAddresses(tuple(replaced)))
@@ -341,6 +369,8 @@ class RouterDriver:
             self._restore.cancel()
         if effect.after is State.BACKUP:
             self._encode(self.router.priority)  # now, so that a takeover need not
+        if (effect.after in _HOLDING) != (effect.before in _HOLDING):
+            self._tell(Holds(self.instance.key, effect.after in _HOLDING))
         if before is after:
             log.info("(%s) %s: %s", self.instance.name, effect.after, effect.reason)
         else:

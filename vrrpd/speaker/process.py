@@ -5,13 +5,26 @@ import ctypes
 import logging
 import signal
 import socket
-from typing import Any, cast
+from functools import partial
 
 import uvloop
 
-from vrrpd.channel import Answer, Apply, Begin, Inbox, LogLine, Message, SetDrained, Started, Stop, TellStatus, pack
+from vrrpd.channel import (
+    Answer,
+    Apply,
+    Begin,
+    Inbox,
+    Message,
+    SetBurdens,
+    SetDrained,
+    Started,
+    Stop,
+    TellStatus,
+    first_message,
+)
 from vrrpd.config.model import Config
 from vrrpd.ledger import Ledger
+from vrrpd.link import ChannelHandler, SupervisorLink
 from vrrpd.speaker import realtime
 from vrrpd.speaker.announcer import encode_announcement
 from vrrpd.speaker.kernel import Kernel
@@ -23,9 +36,6 @@ from vrrpd.speaker.vips import VirtualAddresses
 log = logging.getLogger(__name__)
 
 _PR_SET_PDEATHSIG = 1  # include/uapi/linux/prctl.h
-
-LOG_BACKLOG_MAX = 1 << 20
-"""Bytes that may wait for a supervisor that does not read; log lines beyond that are dropped."""
 
 
 def run(config: Config, channel: socket.socket, ledger: Ledger, *, standby: bool) -> int:
@@ -45,7 +55,7 @@ def run(config: Config, channel: socket.socket, ledger: Ledger, *, standby: bool
             own_pages()
             realtime.apply(config)
         inbox = Inbox()
-        begin = _first_message(channel, inbox)
+        begin = first_message(channel, inbox)
         if not isinstance(begin, Begin):
             return 0  # the supervisor is gone
         return runner.run(_speak(begin, channel, inbox, ledger, prepared_for=config if standby else None))
@@ -66,13 +76,6 @@ def _encode_what_will_be_needed(config: Config) -> None:
     kernel.close()
 
 
-def _first_message(channel: socket.socket, inbox: Inbox) -> Message | None:
-    while data := channel.recv(1 << 16):
-        for message in inbox.feed(data):
-            return message
-    return None
-
-
 async def _speak(
     begin: Begin, channel: socket.socket, inbox: Inbox, ledger: Ledger, prepared_for: Config | None
 ) -> int:
@@ -82,14 +85,15 @@ async def _speak(
     _, link = await loop.create_connection(lambda: SupervisorLink(ended, inbox), sock=channel)
     logging.getLogger().handlers[:] = [ChannelHandler(link)]
     try:
-        speaker = Speaker(loop, config, ledger, drained=begin.drained)
+        speaker = Speaker(loop, begin, ledger, link.send)
     except OSError as error:
         log.critical("cannot start: %s", error)
-        return await _end(link, 1)
+        await link.close()
+        return 1
     try:
         speaker.start()
         link.send(Started())
-        link.serve(speaker)
+        link.serve(partial(_take, speaker=speaker, link=link, ended=ended))
         # Now that the first adverts are out:
         if prepared_for != config:
             realtime.apply(config)
@@ -101,96 +105,21 @@ async def _speak(
         code = 1
     finally:
         speaker.close()
-    return await _end(link, code)
-
-
-async def _end(link: "SupervisorLink", code: int) -> int:
-    link.close()
-    try:
-        await asyncio.wait_for(link.closed, timeout=1)
-    except TimeoutError:
-        return code
+    await link.close()
     return code
 
 
-class SupervisorLink(asyncio.Protocol):
-    """The speaker's end of the socket pair."""
-
-    def __init__(self, ended: asyncio.Future[int], inbox: Inbox) -> None:
-        self.speaker: Speaker | None = None
-        self.closed: asyncio.Future[None] = ended.get_loop().create_future()
-        self._ended = ended
-        self._inbox = inbox
-        self._early = b""
-        self._transport: asyncio.Transport | None = None
-        self._dropped_lines = 0
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Part of `asyncio.Protocol`."""
-        self._transport = cast("asyncio.Transport", transport)  # uvloop's is one, but does not inherit from it
-
-    def data_received(self, data: bytes) -> None:
-        """Part of `asyncio.Protocol`."""
-        self._early += data
-        if self.speaker:
-            self.serve(self.speaker)
-
-    def serve(self, speaker: Speaker) -> None:
-        """Have `speaker` do what the supervisor asks for, and has asked for already."""
-        self.speaker = speaker
-        data, self._early = self._early, b""
-        for message in self._inbox.feed(data):
-            self._take(message)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Part of `asyncio.Protocol`. Without a supervisor nobody could restart or stop us: resign."""
-        if not self.closed.done():
-            self.closed.set_result(None)
-        self._end(0 if exc is None else 1)
-
-    def send(self, message: Message) -> None:
-        """Tell the supervisor; never waits."""
-        if self._transport and not self._transport.is_closing():
-            self._transport.write(pack(message))
-
-    def send_log(self, line: LogLine) -> None:
-        """Hand over a log line, or drop it if the supervisor has stopped reading."""
-        if self._transport and self._transport.get_write_buffer_size() > LOG_BACKLOG_MAX:
-            self._dropped_lines += 1
-            return
-        self.send(line)
-
-    def close(self) -> None:
-        """Send what waits, then close."""
-        if self._transport:
-            self._transport.close()
-
-    def _take(self, message: Message) -> None:
-        if isinstance(message, Stop):
-            if self._ended.done() and self.speaker:
-                self.speaker.shutdown_now()
-            self._end(0)
-        elif isinstance(message, TellStatus):
-            status: dict[str, Any] = self.speaker.status() if self.speaker else {"routers": []}
-            self.send(Answer(message.request, status | {"log_lines_dropped": self._dropped_lines}))
-        elif isinstance(message, SetDrained) and self.speaker:
-            (self.speaker.drain if message.drained else self.speaker.undrain)()
-            self.send(Answer(message.request))
-        elif isinstance(message, Apply) and self.speaker:
-            self.send(Answer(message.request, dict(self.speaker.apply(message.config))))
-
-    def _end(self, code: int) -> None:
-        if not self._ended.done():
-            self._ended.set_result(code)
-
-
-class ChannelHandler(logging.Handler):
-    """Hands log records to the supervisor, which writes them."""
-
-    def __init__(self, link: SupervisorLink) -> None:
-        super().__init__()
-        self._link = link
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Part of `logging.Handler`."""
-        self._link.send_log(LogLine.of(record))
+def _take(message: Message, speaker: Speaker, link: SupervisorLink, ended: asyncio.Future[int]) -> None:
+    if isinstance(message, Stop):
+        if ended.done():
+            speaker.shutdown_now()
+        link.end(0)
+    elif isinstance(message, TellStatus):
+        link.send(Answer(message.request, speaker.status() | {"log_lines_dropped": link.dropped_lines}))
+    elif isinstance(message, SetDrained):
+        (speaker.drain if message.drained else speaker.undrain)()
+        link.send(Answer(message.request))
+    elif isinstance(message, Apply):
+        link.send(Answer(message.request, dict(speaker.apply(message.config))))
+    elif isinstance(message, SetBurdens):
+        speaker.burden(message.burdens)

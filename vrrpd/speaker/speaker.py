@@ -4,9 +4,10 @@ import asyncio
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from vrrpd.channel import Begin, Holds
 from vrrpd.config.model import Config, VrrpInstance
 from vrrpd.ledger import Ledger, RouterKey
 from vrrpd.net.addresses import leftover_removal
@@ -35,12 +36,22 @@ LATE = 0.005
 class Speaker:
     """Starts routers, applies new configurations to them, and follows what the kernel says of interfaces.
 
+    Args:
+        loop: uvloop's.
+        begin: the configuration, whether the routers are to stay BACKUP, and what to add to their priorities.
+        ledger: what an earlier speaker has left.
+        tell: takes the news of who holds addresses.
+
     Raises:
         OSError: the kernel refuses a socket that every router needs.
     """
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, config: Config, ledger: Ledger, *, drained: bool = False
+        self,
+        loop: asyncio.AbstractEventLoop,
+        begin: Begin,
+        ledger: Ledger,
+        tell: Callable[[Holds], None],
     ) -> None:
         self.kernel = Kernel()
         self.lag = LagHistogram()
@@ -48,8 +59,10 @@ class Speaker:
         timers, rate_limit = Timers(loop, self._woke), RateLimit()
         lease = Lease(self.kernel, timers, rate_limit, self._held)
         self._host = Host(self.kernel, timers, Pacer(timers), rate_limit, ledger, lease)
-        self._config = config
-        self._drained = drained
+        self._config = begin.config
+        self._drained = begin.drained
+        self._burdens = begin.burdens
+        self._tell = tell
         self._all_left: asyncio.Future[None] | None = None
         self._ports: dict[tuple[str, Family], Port] = {}
         self._routers: dict[RouterKey, RouterDriver] = {}
@@ -105,6 +118,12 @@ class Speaker:
         for driver in self._staying():
             driver.undrain()
 
+    def burden(self, burdens: Mapping[RouterKey, int]) -> None:
+        """Add these to the priorities of the routers, in place of what was added before."""
+        self._burdens = burdens
+        for key, driver in self._routers.items():
+            driver.burden(burdens.get(key, 0))
+
     def _staying(self) -> list[RouterDriver]:
         return [driver for driver in self._routers.values() if not driver.leaving]
 
@@ -142,7 +161,8 @@ class Speaker:
         port = self._ports.get(where)
         if port is None:
             port = self._ports[where] = Port(self._loop, self._host, *where)
-        driver = RouterDriver(instance, port, self._host, self._left)
+        driver = RouterDriver(instance, port, self._host, self._left, self._tell)
+        driver.burden(self._burdens.get(instance.key, 0))
         self._routers[instance.key] = driver
         return driver
 

@@ -1,4 +1,4 @@
-"""A forked speaker, seen from its parent."""
+"""A forked speaker or director, seen from its parent."""
 
 import fcntl
 import gc
@@ -15,22 +15,24 @@ from vrrpd.channel import Inbox, Message, pack
 log = logging.getLogger(__name__)
 
 SEND_TIMEOUT = 1.0
-"""Seconds in which a speaker must take what it is told."""
+"""Seconds in which a child must take what it is told."""
 LIFELINE_DESCRIPTOR = 1000
 """Higher than any other of most speakers, and lower than the usual limit of 1024."""
 EXIT_FAILED = 1
 
 
 class Child:
-    """A speaker process, at work or standing by.
+    """A process, at work or standing by.
 
     Args:
+        what: what to call it in the log.
         pid: of the process.
         channel: the parent's end of the socket pair.
         lifeline: descriptor that becomes readable when the kernel has begun to clear the dead process away.
     """
 
-    def __init__(self, pid: int, channel: socket.socket, lifeline: int) -> None:
+    def __init__(self, what: str, pid: int, channel: socket.socket, lifeline: int) -> None:
+        self.what = what
         self.pid = pid
         self.channel = channel
         self.lifeline = lifeline
@@ -40,7 +42,7 @@ class Child:
         """When it was told to begin; until then, when it was forked."""
 
     @classmethod
-    def fork(cls, become: Callable[[socket.socket], None]) -> "Child":
+    def fork(cls, what: str, become: Callable[[socket.socket], None]) -> "Child":
         """Fork; the child calls `become` with its end of the socket pair, and ends with it.
 
         Raises:
@@ -71,17 +73,17 @@ class Child:
                 os._exit(EXIT_FAILED)
         theirs.close()
         os.close(held_by_child)
-        return cls(pid, ours, lifeline)
+        return cls(what, pid, ours, lifeline)
 
     def send(self, message: Message) -> None:
         """Tell it; one that died meanwhile is noticed by its pidfd."""
         try:
             self.channel.sendall(pack(message))
         except TimeoutError:
-            log.error("speaker %d does not listen; killing it", self.pid)  # noqa: TRY400
+            log.error("%s %d does not listen; killing it", self.what, self.pid)  # noqa: TRY400
             os.kill(self.pid, signal.SIGKILL)
         except OSError as error:
-            log.debug("speaker %d: %s", self.pid, error)
+            log.debug("%s %d: %s", self.what, self.pid, error)
 
     def close(self) -> None:
         """Forget it."""

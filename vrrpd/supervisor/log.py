@@ -5,6 +5,8 @@ import logging
 import sys
 from datetime import UTC, datetime
 
+from vrrpd.channel import LogLine
+
 TEXT = "text"
 JSON = "json"
 
@@ -37,6 +39,20 @@ class JsonFormatter(logging.Formatter):
 def timestamp(seconds: float) -> str:
     """Seconds since 1970 as RFC 3339 has it, in UTC with milliseconds."""
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def hand_on(line: LogLine) -> None:
+    """Log what a child has to say as if it had been said here."""
+    record = logging.makeLogRecord(
+        {
+            "name": line.logger,
+            "levelno": line.level,
+            "levelname": logging.getLevelName(line.level),
+            "msg": line.message,
+            "created": line.created,
+        }
+    )
+    logging.getLogger().handle(record)
 
 
 def configure(log_format: str, level: int) -> None:

@@ -7,7 +7,7 @@ import signal
 import socket
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,17 +15,31 @@ from typing import Any
 from msgspec.structs import replace
 
 from vrrpd import __version__
-from vrrpd.channel import Answer, Apply, Begin, LogLine, Message, SetDrained, Started, Stop, TellStatus
+from vrrpd.channel import (
+    Answer,
+    Apply,
+    Begin,
+    Holds,
+    LogLine,
+    Message,
+    SetBurdens,
+    SetDrained,
+    Started,
+    Stop,
+    TellStatus,
+)
 from vrrpd.config.load import load
 from vrrpd.config.model import Config
 from vrrpd.config.problems import ConfigError
-from vrrpd.ledger import Ledger
+from vrrpd.ledger import Ledger, RouterKey
 from vrrpd.speaker import process as speaker_process
 from vrrpd.speaker.resign import resign
 from vrrpd.speaker.status import fault_status
 from vrrpd.supervisor.child import EXIT_FAILED, Child
 from vrrpd.supervisor.claim import claim_namespace
 from vrrpd.supervisor.control import Connection, ControlError, ControlServer
+from vrrpd.supervisor.director import Directing
+from vrrpd.supervisor.log import hand_on
 from vrrpd.supervisor.notify import notify
 
 log = logging.getLogger(__name__)
@@ -42,8 +56,8 @@ CRASH_LOOP_PAUSE_MAX = 300.0
 """Seconds without a speaker in a crash loop; doubled each time."""
 STABLE_AFTER = 60.0
 """Seconds that a speaker must have lived for the loop to be over."""
-GLOBAL_SETTINGS = ("vip_lease", "realtime_priority", "memory_lock")
-"""Keys that concern the whole speaker, and that a reload changes."""
+GLOBAL_SETTINGS = ("vip_lease", "realtime_priority", "memory_lock", "node_settings", "resync_interval")
+"""Keys that concern the whole host, and that a reload changes."""
 FORK_RETRY_DELAY = 1.0
 NEW_STANDBY_DELAY = 1.0
 """Seconds from a reload, or a standby's death, to a standby that is ready for what is configured."""
@@ -78,6 +92,8 @@ class Supervisor:
         self._speaker: Child | None = None
         self._standby: Child | None = None
         """Forked and ready, to begin in the moment in which the speaker dies."""
+        self._director = Directing(self._selector, self._let_go_in_child, self._director_says)
+        self._burdens: Mapping[RouterKey, int] = {}
         self._ever_started = False
         self._start_at: float | None = 0.0
         self._stopping = False
@@ -117,7 +133,8 @@ class Supervisor:
         return self._exit_code
 
     def _pause(self) -> float | None:
-        due = [when for when in (self._start_at, self._kill_at, self._new_standby_at) if when is not None]
+        times = (self._start_at, self._kill_at, self._new_standby_at, self._director.due)
+        due = [when for when in times if when is not None]
         due += [when for when, _ in self._replies.values()]
         return max(0.0, min(due) - time.monotonic()) if due else None
 
@@ -134,6 +151,7 @@ class Supervisor:
             self._new_standby_at = None
             self._dismiss_standby()
             self._keep_standby()
+        self._director.do_what_is_due(now)
         for request in [request for request, (when, _) in self._replies.items() if now >= when]:
             _, reply = self._replies.pop(request)
             reply({"ok": False, "error": f"the speaker did not answer within {ANSWER_TIMEOUT:g} s; look at its log"})
@@ -161,30 +179,36 @@ class Supervisor:
             log.critical("cannot fork a speaker: %s; next try in %g s", error.strerror, FORK_RETRY_DELAY)
             self._start_at = time.monotonic() + FORK_RETRY_DELAY
             return
-        speaker.send(Begin(self._config, self._drained))
+        speaker.send(Begin(_speakers(self._config), self._drained, self._burdens))
         speaker.born = time.monotonic()
         self._speaker = speaker
+        self._director.hear_news()
         self._selector.register(speaker.channel, selectors.EVENT_READ, partial(self._speaker_says, speaker))
         self._selector.register(speaker.lifeline, selectors.EVENT_READ, partial(self._speaker_dies, speaker))
         self._selector.register(speaker.pidfd, selectors.EVENT_READ, partial(self._speaker_died, speaker))
 
     def _fork(self, *, standby: bool) -> Child:
-        return Child.fork(partial(self._become_speaker, standby=standby))
+        return Child.fork("speaker", partial(self._become_speaker, standby=standby))
 
     def _become_speaker(self, channel: socket.socket, *, standby: bool) -> None:
         """In the child: let go of what is the parent's, speak, and exit without running the parent's clean-up."""
         code = EXIT_FAILED
         try:
-            signal.set_wakeup_fd(-1)
-            if self._speaker:  # else it would not notice that the parent has died
-                self._speaker.close()
-            self._control.abandon()
-            self._selector.close()
-            code = speaker_process.run(self._config, channel, self._ledger, standby=standby)
+            self._let_go_in_child()
+            code = speaker_process.run(_speakers(self._config), channel, self._ledger, standby=standby)
         except BaseException:
             log.exception("the speaker failed; please report this")
         finally:
             os._exit(code)
+
+    def _let_go_in_child(self) -> None:
+        """A child that kept what is the parent's would not notice that the parent, or another child, has died."""
+        signal.set_wakeup_fd(-1)
+        for child in (self._speaker, self._standby, self._director.child):
+            if child:
+                child.close()
+        self._control.abandon()
+        self._selector.close()
 
     def _speaker_says(self, speaker: Child) -> None:
         try:
@@ -194,27 +218,31 @@ class Supervisor:
         if not data:
             self._selector.unregister(speaker.channel)
         for message in speaker.inbox.feed(data):
-            self._take(message)
+            self._take(speaker, message)
 
-    def _take(self, message: Message) -> None:
+    def _take(self, speaker: Child, message: Message) -> None:
         if isinstance(message, LogLine):
-            record = logging.makeLogRecord(
-                {
-                    "name": message.logger,
-                    "levelno": message.level,
-                    "levelname": logging.getLevelName(message.level),
-                    "msg": message.message,
-                    "created": message.created,
-                }
-            )
-            logging.getLogger().handle(record)
+            hand_on(message)
+        elif isinstance(message, Holds):
+            if speaker is self._speaker:
+                self._director.hold(message)
         elif isinstance(message, Started):
+            self._director.hold_only_news()
             self._ever_started = True
             notify("READY=1")
+            self._director.configure(self._config)  # the speaker first: it is the one who is waited for
             self._keep_standby()
         elif isinstance(message, Answer) and message.request in self._replies:
             _, reply = self._replies.pop(message.request)
             reply({"ok": True, "result": message.result})
+
+    def _director_says(self, message: Message) -> None:
+        if isinstance(message, LogLine):
+            hand_on(message)
+        elif isinstance(message, SetBurdens):
+            self._burdens = message.burdens
+            if self._speaker:
+                self._speaker.send(message)
 
     def _speaker_dies(self, speaker: Child) -> None:
         """It can do nothing any more, and is not gone yet: the standby need not wait for that."""
@@ -239,13 +267,13 @@ class Supervisor:
         code = os.waitstatus_to_exitcode(status)
         how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"exited with {code}"
         if self._stopping:
-            self._exit_code = EXIT_OK if code == 0 else EXIT_FAILED
             if code:
                 log.error("the speaker %s while it was to stop: removing what it may have left", how)
                 self._resign()
+            self._end(EXIT_OK if code == 0 else EXIT_FAILED)
         elif not self._ever_started:
             log.critical("the speaker could not start")
-            self._exit_code = EXIT_FAILED
+            self._end(EXIT_FAILED)
         else:
             log.error("speaker %d %s", speaker.pid, how)
 
@@ -268,6 +296,7 @@ class Supervisor:
                 *(speaker.pid, CRASHES_TOLERATED, CRASH_WINDOW, pause),
             )
             self._resign()
+            self._director.hold_nothing()
             self._start_at = now + pause
         else:
             self._start_speaker()  # before anything that could wait, such as the log
@@ -317,11 +346,21 @@ class Supervisor:
         self._stopping = True
         log.info("stopping")
         notify("STOPPING=1")
+        self._start_at = None
         if self._speaker is None:
-            self._exit_code = EXIT_OK
+            self._end(EXIT_OK)
             return
         self._kill_at = time.monotonic() + self._stop_timeout
         self._speaker.send(Stop())
+
+    def _end(self, code: int) -> None:
+        """The addresses are gone; now the virtual servers go, and then we."""
+        self._speaker, self._kill_at = None, None
+        self._exit_code_to_be = code
+        self._director.stop(self._ended)
+
+    def _ended(self) -> None:
+        self._exit_code = self._exit_code_to_be
 
     def _ask(self, message: Callable[[int], Message], reply: Reply) -> None:
         if self._speaker is None:
@@ -332,13 +371,18 @@ class Supervisor:
         self._speaker.send(message(self._requests))
 
     def _status(self, connection: Connection) -> None:
+        self._director.status(partial(self._status_with, connection))
+
+    def _status_with(self, connection: Connection, directors: dict[str, Any] | None) -> None:
+        """With the director's part, if there is one."""
+
         def reply(answer: dict[str, Any]) -> None:
             if answer["ok"]:
-                answer["result"] = self._about() | answer["result"] | {"virtual_servers": []}
+                answer["result"] = self._about() | answer["result"] | (directors or {"virtual_servers": []})
             connection.answer(answer)
 
         if self._speaker is None:
-            reason = "the speaker keeps crashing; look at the log"
+            reason = "the daemon is stopping" if self._stopping else "the speaker keeps crashing; look at the log"
             routers = [fault_status(instance, reason) for instance in self._config.instances]
             reply({"ok": True, "result": {"routers": routers}})
         else:
@@ -363,8 +407,13 @@ class Supervisor:
             "version": __version__,
             "uptime_seconds": round(time.monotonic() - self._born, 3),
             "configuration": str(self._path),
-            "processes": {"supervisor": os.getpid(), "speaker": self._speaker.pid if self._speaker else None},
+            "processes": {
+                "supervisor": os.getpid(),
+                "speaker": self._speaker.pid if self._speaker else None,
+                "director": self._director.child.pid if self._director.child else None,
+            },
             "speaker_restarts": self._restarts,
+            "director_restarts": self._director.restarts,
             "drained": self._drained,
         }
 
@@ -395,17 +444,19 @@ class Supervisor:
         }
         config = replace(config, control_socket=before.control_socket)
 
+        settings |= _changes(before, config)
+
         def applied(answer: dict[str, Any]) -> None:
             if answer["ok"]:
                 answer["result"] |= settings
                 log.info("reloaded %s: %s", self._path, _summary(answer["result"]))
-            reply(answer)
+            self._director.configure(config, lambda _: reply(answer))
 
         self._config = config
         if self._speaker is None:  # the next one begins with it
             applied({"ok": True, "result": {}})
             return
-        self._ask(lambda request: Apply(request, config), applied)
+        self._ask(lambda request: Apply(request, _speakers(config)), applied)
         self._new_standby_at = time.monotonic() + NEW_STANDBY_DELAY
 
 
@@ -413,6 +464,22 @@ def _note_only(_number: int, _frame: object) -> None:
     """Signals are handled by their number on the wake-up descriptor; this keeps their default action away."""
 
 
+def _speakers(config: Config) -> Config:
+    """Without what is not the speaker's, which may be too much for it to take in between two adverts."""
+    return replace(config, virtual_servers=())
+
+
 def _summary(result: dict[str, list[str]]) -> str:
     done = [f"{what} {', '.join(names)}" for what, names in result.items() if names]
     return "; ".join(done) or "nothing changed"
+
+
+def _changes(before: Config, after: Config) -> dict[str, list[str]]:
+    """The names of the virtual servers that are new, other than they were, or gone."""
+    old = {server.name: server for server in before.virtual_servers}
+    new = {server.name: server for server in after.virtual_servers}
+    return {
+        "virtual servers added": [name for name in new if name not in old],
+        "virtual servers changed": [name for name, server in new.items() if name in old and old[name] != server],
+        "virtual servers removed": [name for name in old if name not in new],
+    }

@@ -1,0 +1,87 @@
+"""What `vrrpd check` says of virtual servers."""
+
+import pytest
+
+from tests.config.samples import BASE
+from vrrpd.config.load import parse
+from vrrpd.director.check import findings
+
+CHECK = 'check = { type = "TCP", connect_port = 80 }'
+
+
+def said(*lines: str, base: str = BASE, reals: tuple[str, ...] = ("198.51.100.11",), check: str = CHECK) -> list[str]:
+    """What is said of a virtual server with these lines."""
+    text = [base, "[[virtual_server]]", *lines]
+    if not any(line.startswith(("address", "fwmark")) for line in lines):
+        text += ['address = "192.0.2.100"', "port = 80"]
+    for real in reals:
+        text += ["[[virtual_server.real_server]]", f'address = "{real}"', check]
+    return list(map(str, findings(parse("\n".join(text), "vrrpd.toml"), {})))
+
+
+def test_nat_that_is_masqueraded() -> None:
+    summary, replies = findings(parse(f"""{BASE}
+[[virtual_server]]
+address = "192.0.2.100"
+port = 80
+[[virtual_server.real_server]]
+address = "198.51.100.11"
+{CHECK}
+""", "vrrpd.toml"), {})  # fmt: skip
+    assert str(summary) == "TCP 192.0.2.100:80: wlc, NAT, 1 real server, programmed whoever is master"
+    assert str(replies) == (
+        "TCP 192.0.2.100:80: clients are masqueraded (no virtual address is in their network): real servers see this "
+        "host's address as the client's"
+    )
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        ('lvs_method = "DR"', "programmed while VI_1 is MASTER here"),
+        ('lvs_method = "DR"', "must have 192.0.2.100 on lo, and be silent about it"),
+        ('lvs_method = "DR"', 'established connections end with a failover; with "mh" they survive it'),
+        ('address = "192.0.2.99"\nport = 80', "no [[vrrp_instance]] and no interface has 192.0.2.99"),
+        ("fwmark = 7", "serves what the firewall of this host marks with 7"),
+        ("quorum = 2", "the weights come to 1: a quorum of 2 is never reached"),
+        ("masquerade = true", "clients are masqueraded (asked for)"),
+        ("masquerade = false", "real servers must send their replies through this host"),
+        ('protocol = "UDP"', "a TCP check says nothing of a UDP service"),
+        ('address = "192.0.2.99"\nport = 80\nha_suspend = true', "ha_suspend has no effect"),
+    ],
+)
+def test_a_sentence(line: str, sentence: str) -> None:
+    assert sentence in " ".join(said(line))
+
+
+@pytest.mark.parametrize(
+    ("check", "sentence"),
+    [
+        ("", "its real servers are not checked"),
+        ('check = { type = "PING" }', "PING alone does not tell whether the service answers"),
+        ('check = { type = "MISC", misc_path = "/bin/x" }', "its scripts run as vrrpd does"),
+    ],
+)
+def test_a_sentence_about_checks(check: str, sentence: str) -> None:
+    assert sentence in " ".join(said(check=check))
+
+
+def test_without_real_servers() -> None:
+    assert "it has no real servers: clients are refused" in " ".join(said(reals=()))
+    assert "refused" not in " ".join(said('sorry_server = { address = "198.51.100.9" }', reals=()))
+
+
+def test_a_virtual_address_in_their_network_is_their_gateway() -> None:
+    base = BASE.replace('["192.0.2.100/24"]', '["192.0.2.100/24", "198.51.100.1/24"]')
+    text = " ".join(said(base=base))
+    assert "the virtual address in their network must be their gateway" in text
+    assert "masqueraded" not in text
+
+
+def test_ipv6_forwarding_has_a_price() -> None:
+    text = " ".join(said('address = "2001:db8::100"', "port = 80", reals=("2001:db8:1::1",)))
+    assert "accept_ra = 2" in text
+
+
+def test_consistent_hashing_says_nothing_of_a_failover() -> None:
+    assert "failover" not in " ".join(said('lvs_method = "DR"', 'lvs_sched = "mh"'))

@@ -1,0 +1,133 @@
+"""Says what the virtual servers of a valid configuration will do on this host, and what will surprise.
+
+Each rule is a function below; `_RULES` has the order in which they speak.
+"""
+
+from collections.abc import Iterator
+
+from vrrpd.config.findings import Finding, note, warning
+from vrrpd.config.host import Interfaces
+from vrrpd.config.model import Config, VrrpInstance
+from vrrpd.config.services import Masquerade, MiscCheck, PingCheck, TcpCheck, VirtualServerSettings
+from vrrpd.director.masquerade import masqueraded
+from vrrpd.ipvs.model import FirewallMark, Method, Protocol, Scheduler
+from vrrpd.protocol.advert import Family
+
+_CONSISTENT = (Scheduler.MH, Scheduler.SH)
+"""Schedulers by which two directors send a connection to the same real server."""
+
+
+def findings(config: Config, interfaces: Interfaces) -> tuple[Finding, ...]:
+    """What will happen and what will probably surprise, virtual server by virtual server.
+
+    Args:
+        config: the configuration of this host.
+        interfaces: the host's, as `vrrpd.config.host.present_interfaces` reads them.
+    """
+    return tuple(
+        finding for server in config.virtual_servers for rule in _RULES for finding in rule(server, config, interfaces)
+    )
+
+
+def _summary(server: VirtualServerSettings, config: Config, _: Interfaces) -> Iterator[Finding]:
+    real_servers = server.real_servers
+    methods = sorted({real.method.name for real in real_servers} or {server.method.name})
+    count = f"{len(real_servers)} real server{'s' if len(real_servers) != 1 else ''}"
+    when = "programmed whoever is master"
+    if server.method is not Method.NAT:
+        holders = [instance.name for instance in _holders(server, config)]
+        when = f"programmed while {' or '.join(holders)} is MASTER here" if holders else "always programmed"
+    yield note(server.name, f"{server.scheduler}, {' and '.join(methods)}, {count}, {when}")
+
+
+def _holders(server: VirtualServerSettings, config: Config) -> list[VrrpInstance]:
+    addresses = {*server.addresses}
+    return [each for each in config.instances if addresses & {vip.address for vip in each.virtual_ipaddress}]
+
+
+def _nobody_holds_it(server: VirtualServerSettings, config: Config, interfaces: Interfaces) -> Iterator[Finding]:
+    held = {vip.address for instance in config.instances for vip in instance.virtual_ipaddress}
+    held |= {entry.address for interface in interfaces.values() for entry in interface.addresses}
+    lost = [str(address) for address in server.addresses if address not in held]
+    if lost:
+        yield warning(
+            server.name,
+            f"no [[vrrp_instance]] and no interface has {', '.join(lost)}: clients' packets come here only if "
+            "something else sends them",
+        )
+    marks = [str(key.mark) for key in server.keys if isinstance(key, FirewallMark)]
+    if marks:
+        yield note(server.name, f"serves what the firewall of this host marks with {', '.join(marks)}")
+
+
+def _who_serves(server: VirtualServerSettings, _: Config, __: Interfaces) -> Iterator[Finding]:
+    real_servers, total = server.real_servers, sum(real.weight for real in server.real_servers)
+    if not real_servers and not server.sorry_server:
+        yield warning(server.name, "it has no real servers: clients are refused")
+    elif total < server.quorum + (server.hysteresis if server.alpha else 0):
+        yield warning(server.name, f"the weights come to {total}: a quorum of {server.quorum} is never reached")
+    unchecked = [real for real in real_servers if not real.checks]
+    if unchecked:
+        who = "its real servers are" if len(unchecked) == len(real_servers) else f"{len(unchecked)} of them are"
+        yield warning(server.name, f"{who} not checked: clients are sent there whether they work or not")
+    if server.protocol is Protocol.UDP and any(
+        isinstance(check, TcpCheck) and check.connect_port in (None, real.port)
+        for real in real_servers
+        for check in real.checks
+    ):
+        yield warning(server.name, 'a TCP check says nothing of a UDP service; use type = "UDP", "DNS" or "MISC"')
+    if any(isinstance(check, MiscCheck) for real in real_servers for check in real.checks):
+        yield note(server.name, "its scripts run as vrrpd does; let nobody else write to them")
+    if server.protocol is not Protocol.UDP and any(
+        real.checks and all(isinstance(check, PingCheck) for check in real.checks) for real in real_servers
+    ):
+        yield warning(server.name, "PING alone does not tell whether the service answers")
+
+
+def _replies(server: VirtualServerSettings, config: Config, _: Interfaces) -> Iterator[Finding]:
+    if all(real.method is not Method.NAT for real in server.real_servers):
+        return
+    own = [vip.interface_address for instance in config.instances for vip in instance.virtual_ipaddress]
+    hidden = masqueraded([server], own)
+    if hidden:
+        why = "asked for" if server.masquerade is Masquerade.ALWAYS else "no virtual address is in their network"
+        yield note(
+            server.name, f"clients are masqueraded ({why}): real servers see this host's address as the client's"
+        )
+    elif server.masquerade is Masquerade.NEVER:
+        yield note(server.name, "nothing is masqueraded: real servers must send their replies through this host")
+    elif server.addresses:
+        yield note(
+            server.name,
+            "real servers see the clients' addresses; the virtual address in their network must be their gateway",
+        )
+    if any(Family.of(real.address) is Family.IPV6 for real in server.real_servers):
+        yield note(
+            server.name,
+            "turns IPv6 forwarding on: an interface that learns its default route from router advertisements needs "
+            "accept_ra = 2",
+        )
+
+
+def _direct(server: VirtualServerSettings, _: Config, __: Interfaces) -> Iterator[Finding]:
+    if all(real.method is Method.NAT for real in server.real_servers):
+        return
+    addresses = ", ".join(map(str, server.addresses)) or "the address that clients use"
+    yield note(
+        server.name,
+        f"each real server must have {addresses} on lo, and be silent about it: arp_ignore = 1, arp_announce = 2 "
+        "(docs/realserver.md)",
+    )
+    if server.protocol is Protocol.TCP and server.scheduler not in _CONSISTENT:
+        yield note(
+            server.name,
+            f'lvs_sched = "{server.scheduler}": established connections end with a failover; with "mh" they survive it',
+        )
+
+
+def _rest(server: VirtualServerSettings, config: Config, _: Interfaces) -> Iterator[Finding]:
+    if server.ha_suspend and not _holders(server, config):
+        yield warning(server.name, "ha_suspend has no effect: no [[vrrp_instance]] has an address of it")
+
+
+_RULES = (_summary, _nobody_holds_it, _who_serves, _replies, _direct, _rest)

@@ -1,0 +1,371 @@
+"""Brings together what is configured, who is well and who is MASTER, and has the kernel be so."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from vrrpd.channel import SetBurdens
+from vrrpd.config.model import Config
+from vrrpd.config.services import NodeSettings, VirtualServerSettings
+from vrrpd.director.belongings import Belongings
+from vrrpd.director.checking import Checking, Place
+from vrrpd.director.drain import Draining
+from vrrpd.director.masquerade import Masquerade, MasqueradeError, masqueraded
+from vrrpd.director.node import Node, needed
+from vrrpd.director.notify import Notifier
+from vrrpd.director.service import Health, Service
+from vrrpd.director.status import statuses
+from vrrpd.ipvs.kernel import Ipvs, IpvsError
+from vrrpd.ipvs.model import Activity, RealServerKey, ServiceActivity, VirtualServer, VirtualServerKey
+from vrrpd.ipvs.reconciler import Reconciler
+from vrrpd.ledger import RouterKey
+from vrrpd.protocol.advert import IPAddress
+
+log = logging.getLogger(__name__)
+
+DEBOUNCE = 0.05
+"""Seconds: the first change goes to the kernel at once, those that follow within this time together."""
+RETRY = 5.0
+"""Seconds until a kernel without IPVS is asked again."""
+DRAIN_POLL = 1.0
+NOTIFY_PATIENCE = 5.0
+"""Seconds at the end for programs that wait to be called."""
+
+
+class Director:
+    """All virtual servers of a host.
+
+    Args:
+        loop: the one that runs.
+        config: to begin with.
+        held: the routers that hold their addresses.
+        tell: takes what is to be added to the priorities of routers.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        config: Config,
+        held: frozenset[RouterKey],
+        tell: Callable[[SetBurdens], None],
+    ) -> None:
+        self._loop = loop
+        self._config = config
+        self._held = held
+        self._away = _away(config, held)
+        self._tell = tell
+        self._belongings = Belongings(config.control_socket.with_suffix(".ipvs"))
+        self._node = Node(self._belongings.sysctls)
+        self._masquerade = Masquerade()
+        self._checking = Checking(loop, self._heard)
+        self._notifier = Notifier()
+        self._to_hide: frozenset[IPAddress] = frozenset()
+        """Virtual addresses the clients of which are to be masqueraded."""
+        self._hidden: frozenset[IPAddress] = frozenset()
+        """Those the clients of which are."""
+        self._settings: dict[str, str] = {}
+        """Of the kernel, that are needed."""
+        self._services: dict[str, Service] = {}
+        self._by_key: dict[VirtualServerKey, Service] = {}
+        self._table: dict[VirtualServerKey, VirtualServer] = {}
+        """What the services want, without those that are leaving."""
+        self._draining = Draining()
+        self._ipvs: Ipvs | None = None
+        self._reconciler: Reconciler | None = None
+        self._errors: dict[str, str] = {}
+        """Why the kernel is not as it should be, by what of it; told in the status."""
+        self._told: set[str] = set()
+        self._burdens: Mapping[RouterKey, int] = {}
+        self._flush_timer: asyncio.TimerHandle | None = None
+        self._flushed_at = float("-inf")
+        self._resync_timer: asyncio.TimerHandle | None = None
+        self._drain_timer: asyncio.TimerHandle | None = None
+
+    def start(self) -> None:
+        """Take over what an earlier life has left, and have the kernel as it should be."""
+        self.apply(self._config)
+
+    def apply(self, config: Config) -> None:
+        """Make `config` the one in force."""
+        before, self._config = self._services, config
+        self._away = _away(config, self._held)
+        own = [vip.interface_address for instance in config.instances for vip in instance.virtual_ipaddress]
+        self._to_hide = masqueraded(config.virtual_servers, own)
+        self._settings = needed(config.virtual_servers, masquerades=bool(self._to_hide))
+        self._services = {server.name: Service(server, before.get(server.name)) for server in config.virtual_servers}
+        self._by_key = {key: service for service in self._services.values() for key in service.settings.keys}
+        if self._reconciler is not None:
+            self._retire(self._present.values(), before.values())
+        self._checking.apply(config.virtual_servers, self._rests, self._health)
+        for service in self._services.values():
+            earlier = before.get(service.settings.name)
+            self._quorum_changed(service, had=earlier.has_quorum if earlier else True)
+        self._rebuild()
+        self._weigh()
+        self._prepare_host()
+        self.flush()
+        self._resync_later()
+
+    def hold(self, router: RouterKey, *, holds: bool) -> None:
+        """A router holds its addresses now, or does not any more."""
+        self._held = self._held | {router} if holds else self._held - {router}
+        if self._flush_timer:
+            self._flush_timer.cancel()
+        self._flush_timer = self._loop.call_later(0, self._moved)  # with the others that are told of now
+
+    def _moved(self) -> None:
+        """Addresses are here, or not, that were elsewhere."""
+        self._away = _away(self._config, self._held)
+        for service in self._services.values():
+            if service.settings.ha_suspend:
+                self._checking.suspend(service.settings, suspended=self._rests(service.settings))
+        self._rebuild()
+        self.flush()
+
+    def status(self) -> dict[str, Any]:
+        """The part of `vrrpd status --json` that the director knows."""
+        activity: dict[VirtualServerKey, ServiceActivity] = {}
+        if ipvs := self._ipvs:
+            self._try("status", lambda: activity.update(ipvs.activity()))
+        refusals = self._reconciler.refusals if self._reconciler else ()
+        return {
+            "virtual_servers": statuses(self._by_key, self._present, activity, self._draining, self._checking.reasons),
+            "ipvs": {
+                "errors": [*self._errors.values()],
+                "drift": self._reconciler.drift if self._reconciler else 0,
+                "refused": [f"{refusal.step}: {refusal.reason}" for refusal in refusals],
+                "sysctls_missing": {name.replace("/", "."): why for name, why in self._node.missing.items()},
+                "draining": len(self._draining),
+            },
+        }
+
+    async def shutdown(self) -> None:
+        """Remove what is ours, call who is to be told, and put back what was there before."""
+        for timer in (self._flush_timer, self._resync_timer, self._drain_timer):
+            if timer:
+                timer.cancel()
+        self._checking.close()
+        for service in self._services.values():
+            if service.settings.omega:
+                for real in service.settings.real_servers:
+                    if service.health[real.key].up:
+                        self._notifier.tell(real.notify_down)
+                if service.has_quorum:
+                    self._notifier.tell(service.settings.quorum_down)
+        if reconciler := self._reconciler:
+            self._reconcile(lambda: reconciler.want({}))
+            self._belongings.note(reconciler.ours)
+        if self._belongings.masquerade:
+            self._try("masquerade", self._masquerade.close)
+        self._belongings.masquerade = False
+        if self._config.node_settings is NodeSettings.RESTORE:
+            self._node.restore()
+        self._node.originals.clear()
+        self._belongings.write()
+        if self._ipvs:
+            self._ipvs.close()
+        await self._notifier.close(NOTIFY_PATIENCE)
+
+    @property
+    def _present(self) -> Mapping[VirtualServerKey, VirtualServer]:
+        """What the kernel has of ours, as far as we know."""
+        return self._reconciler.desired if self._reconciler else {}
+
+    def _rests(self, server: VirtualServerSettings) -> bool:
+        """Whether the checks of a virtual server are to rest (`ha_suspend`)."""
+        addresses = frozenset(server.addresses)
+        return server.ha_suspend and bool(addresses) and addresses <= self._away
+
+    def _health(self, place: Place) -> Health:
+        name, real = place
+        return self._services[name].health[real]
+
+    def _heard(self, place: Place, health: Health) -> None:
+        """The checks of a real server have found something new."""
+        name, key = place
+        service = self._services[name]
+        had, was_up = service.has_quorum, service.health[key].up
+        if not service.hear(key, health):
+            return
+        real = next(real for real in service.settings.real_servers if real.key == key)
+        where = f"{name}: {real.address} port {real.port}"
+        if health.up and not was_up:
+            log.info("%s is well", where)
+            self._notifier.tell(real.notify_up)
+        elif was_up and not health.up:
+            what = "gets weight 0" if real.inhibit_on_failure else "is taken out"
+            log.warning("%s fails and %s: %s", where, what, "; ".join(self._checking.reasons(place)))
+            self._notifier.tell(real.notify_down)
+        self._quorum_changed(service, had=had)
+        self._table.update(service.table(self._away))
+        self._weigh()
+        self._flush_soon()
+
+    def _quorum_changed(self, service: Service, *, had: bool) -> None:
+        settings = service.settings
+        if had == service.has_quorum:
+            return
+        if service.has_quorum:
+            log.info("%s: the quorum is gained, weight %d", settings.name, service.weight)
+            self._notifier.tell(settings.quorum_up)
+        else:
+            instead = f"; {settings.sorry_server.address} serves instead" if settings.sorry_server else ""
+            log.warning(
+                "%s: the quorum of %d is lost, weight %d%s", settings.name, settings.quorum, service.weight, instead
+            )
+            self._notifier.tell(settings.quorum_down)
+
+    def _weigh(self) -> None:
+        """Tell what is to be added to the priorities of routers, if that is news."""
+        burdens: dict[RouterKey, int] = {}
+        for instance in self._config.instances:
+            addresses = {vip.address for vip in instance.virtual_ipaddress}
+            burden = sum(
+                service.settings.vrrp_weight
+                for service in self._services.values()
+                if not service.has_quorum and service.settings.vrrp_weight and addresses & {*service.settings.addresses}
+            )
+            if burden:
+                burdens[instance.key] = burden
+        if burdens != self._burdens:
+            self._burdens = burdens
+            self._tell(SetBurdens(burdens))
+
+    def _rebuild(self) -> None:
+        away = self._away
+        self._table = {}
+        for service in self._services.values():
+            self._table.update(service.table(away))
+
+    def _retire(self, servers: Iterable[VirtualServer], before: Iterable[Service]) -> None:
+        """Let those leave that the kernel has and the configuration has no more."""
+        now = time.monotonic()
+        timeouts = {key: each.settings.drain_timeout for each in before for key in each.settings.keys}
+        timeouts |= {key: each.settings.drain_timeout for key, each in self._by_key.items()}
+        default = VirtualServerSettings("", ()).drain_timeout
+        self._draining.retire(servers, self._knows, lambda key: now + timeouts.get(key, default))
+
+    def _knows(self, key: VirtualServerKey, real: RealServerKey) -> bool:
+        service = self._by_key.get(key)
+        return service is not None and service.knows(real)
+
+    def _flush_soon(self) -> None:
+        if self._flush_timer is None:
+            wait = self._flushed_at + DEBOUNCE - self._loop.time()
+            self._flush_timer = self._loop.call_later(max(0.0, wait), self.flush)
+
+    def flush(self) -> None:
+        """Have the kernel be as it should."""
+        if self._flush_timer:
+            self._flush_timer.cancel()
+            self._flush_timer = None
+        self._flushed_at = self._loop.time()
+        reconciler = self._reconciler or self._open()
+        if reconciler is None:
+            return
+        wanted = self._draining.overlay(self._table, self._away)
+        self._belongings.note(reconciler.ours | wanted.keys())
+        self._reconcile(lambda: reconciler.want(wanted))
+        self._belongings.note(reconciler.ours)
+        if self._draining and self._drain_timer is None:
+            self._drain_timer = self._loop.call_later(DRAIN_POLL, self._poll_draining)
+
+    def _open(self) -> Reconciler | None:
+        """The kernel's table, when there is anything to do in it."""
+        if not self._table and not self._belongings.virtual_servers:
+            return None
+        if not self._try("table", self._open_table):
+            self._flush_timer = self._loop.call_later(RETRY, self.flush)
+            return None
+        assert self._ipvs
+        table = self._ipvs.table()
+        ours = self._belongings.virtual_servers & table.keys()
+        self._retire([table[key] for key in ours | (self._by_key.keys() & table.keys())], ())
+        self._reconciler = Reconciler(self._ipvs, ours)
+        self._prepare_host()
+        return self._reconciler
+
+    def _open_table(self) -> None:
+        self._ipvs = Ipvs()
+
+    def _prepare_host(self) -> None:
+        """Settings and the firewall, when the kernel has IPVS; before that it has no settings of it.
+
+        Clients stay masqueraded as long as connections of theirs may go on: the kernel would forget how to translate.
+        """
+        if self._reconciler is None:
+            return
+        hidden = self._hidden = self._to_hide | (self._hidden & self._draining.addresses)
+        may_write = self._config.node_settings is not NodeSettings.OFF
+        changed = self._node.want(self._settings, may_write=may_write)
+        had_rules, self._belongings.masquerade = self._belongings.masquerade, bool(hidden)
+        if (hidden and not had_rules) or changed:
+            self._belongings.write()
+        if hidden or had_rules:  # else the firewall is none of our business
+            self._try("masquerade", lambda: self._masquerade.want(hidden))
+
+    def _reconcile(self, action: Callable[[], int]) -> None:
+        assert self._reconciler
+        if not self._try("table", action):
+            return
+        refusals = {f"{refusal.step}: {refusal.reason}" for refusal in self._reconciler.refusals}
+        for text in refusals - self._told:
+            log.error("the kernel refuses: %s", text)
+        self._told = refusals
+
+    def _try(self, part: str, action: Callable[[], object]) -> bool:
+        """Do it; what goes wrong is told once, and with the status. Returns whether nothing did."""
+        try:
+            action()
+        except (IpvsError, MasqueradeError) as error:
+            if self._errors.get(part) != str(error):
+                log.error("%s", error)  # noqa: TRY400
+            self._errors[part] = str(error)
+            return False
+        self._errors.pop(part, None)
+        return True
+
+    def _resync_later(self) -> None:
+        if self._resync_timer:
+            self._resync_timer.cancel()
+        self._resync_timer = self._loop.call_later(self._config.resync_interval, self._resync)
+
+    def _resync(self) -> None:
+        self._resync_later()
+        if reconciler := self._reconciler:
+            drift = reconciler.drift
+            self._prepare_host()
+            if self._belongings.masquerade:
+                self._try("masquerade", self._mend_masquerade)
+            self._reconcile(reconciler.resync)
+            if reconciler.drift > drift:
+                log.warning("somebody had changed %d entries of ours; mended", reconciler.drift - drift)
+
+    def _mend_masquerade(self) -> None:
+        if self._masquerade.resync():
+            log.warning("somebody had changed our rules in the firewall; mended")
+
+    def _poll_draining(self) -> None:
+        self._drain_timer = None
+        if not (self._ipvs and self._draining):
+            return
+        before = len(self._draining)
+        self._try("draining", lambda: self._draining.poll(self._activity_of, time.monotonic()))
+        if len(self._draining) < before:
+            self.flush()
+            self._prepare_host()
+        else:
+            self._drain_timer = self._loop.call_later(DRAIN_POLL, self._poll_draining)
+
+    def _activity_of(self, key: VirtualServerKey) -> Mapping[RealServerKey, Activity]:
+        assert self._ipvs
+        return self._ipvs.activity_of(key)
+
+
+def _away(config: Config, held: frozenset[RouterKey]) -> frozenset[IPAddress]:
+    """The virtual addresses that are held elsewhere, or by nobody."""
+    instances = config.instances
+    here = {vip.address for instance in instances if instance.key in held for vip in instance.virtual_ipaddress}
+    return frozenset(vip.address for instance in instances for vip in instance.virtual_ipaddress) - here

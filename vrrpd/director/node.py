@@ -1,0 +1,110 @@
+"""Settings of the kernel that virtual servers need (Documentation/networking/ipvs-sysctl.rst), and no others."""
+
+import logging
+import os
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from vrrpd.config.services import RealServerSettings, VirtualServerSettings
+from vrrpd.ipvs.model import Method, Protocol, Scheduler
+
+log = logging.getLogger(__name__)
+
+PROC_SYS = Path("/proc/sys")
+_REUSE_MODE_MENDED = (5, 9)
+"""Before, IPVS with conntrack delayed a new connection from a port that had been used by a second."""
+
+
+def needed(
+    servers: Iterable[VirtualServerSettings], *, masquerades: bool, kernel: tuple[int, int] | None = None
+) -> dict[str, str]:
+    """The settings, by their path below /proc/sys.
+
+    Args:
+        servers: what is configured.
+        masquerades: whether clients' addresses are hidden.
+        kernel: its version; None: that which runs.
+    """
+    settings: dict[str, str] = {}
+    for server in servers:
+        # Else a connection to a real server that was removed hangs until it times out.
+        settings["net/ipv4/vs/expire_nodest_conn"] = "1"
+        if server.persistence_timeout:  # else clients keep going to one with weight 0
+            settings["net/ipv4/vs/expire_quiescent_template"] = "1"
+        if server.scheduler in (Scheduler.MH, Scheduler.SH) and server.protocol is Protocol.TCP:
+            settings["net/ipv4/vs/sloppy_tcp"] = "1"  # so that connections survive a failover
+        if server.scheduler in (Scheduler.MH, Scheduler.SH) and server.protocol is Protocol.SCTP:
+            settings["net/ipv4/vs/sloppy_sctp"] = "1"
+        for real in _real_servers(server):
+            if real.method is Method.NAT:
+                forwarding = "net/ipv4/ip_forward" if real.address.version == 4 else "net/ipv6/conf/all/forwarding"
+                settings[forwarding] = "1"
+    if masquerades:
+        settings["net/ipv4/vs/conntrack"] = "1"
+        if (kernel or _kernel_version()) < _REUSE_MODE_MENDED:
+            settings["net/ipv4/vs/conn_reuse_mode"] = "0"
+    return settings
+
+
+def _real_servers(server: VirtualServerSettings) -> tuple[RealServerSettings, ...]:
+    return (*server.real_servers, *([server.sorry_server] if server.sorry_server else []))
+
+
+def _kernel_version() -> tuple[int, int]:
+    found = re.match(r"(\d+)\.(\d+)", os.uname().release)
+    return (int(found[1]), int(found[2])) if found else _REUSE_MODE_MENDED
+
+
+class Node:
+    """Makes settings, and remembers what was there before.
+
+    Args:
+        originals: what was there before an earlier life changed it; what this life changes is added.
+    """
+
+    def __init__(self, originals: dict[str, str]) -> None:
+        self.originals = originals
+        self.missing: dict[str, str] = {}
+        """Settings that could not be made, and why; told in the status."""
+
+    def want(self, settings: Mapping[str, str], *, may_write: bool) -> bool:
+        """Have the kernel so; returns whether anything was changed.
+
+        Args:
+            settings: by path.
+            may_write: False: only say what is missing.
+        """
+        changed, missing = False, {}
+        for name, value in settings.items():
+            path = PROC_SYS / name
+            try:
+                present = path.read_text(encoding="ascii").strip()
+                if present == value:
+                    continue
+                if not may_write:
+                    missing[name] = f"is {present}, and should be {value}"
+                    continue
+                path.write_text(value, encoding="ascii")
+            except OSError as error:
+                missing[name] = f"cannot be set to {value}: {error.strerror}"
+                continue
+            self.originals.setdefault(name, present)
+            changed = True
+            log.info("set %s to %s (was %s)", name.replace("/", "."), value, present)
+        for name, why in missing.items():
+            if self.missing.get(name) != why:
+                log.warning(
+                    "%s %s; run sysctl -w %s=%s", name.replace("/", "."), why, name.replace("/", "."), settings[name]
+                )
+        self.missing = missing
+        return changed
+
+    def restore(self) -> None:
+        """Put back what was there before."""
+        for name, value in self.originals.items():
+            try:
+                (PROC_SYS / name).write_text(value, encoding="ascii")
+            except OSError as error:
+                log.warning("cannot set %s back to %s: %s", name.replace("/", "."), value, error.strerror)
+        self.originals.clear()
