@@ -1,6 +1,3 @@
-import os
+from tests.ipvs.inside import is_inside
 
-INSIDE = "VRRPD_TEST_IPVS_KERNEL"
-"""Set in a machine that is there to be programmed: see test_on_kernel.py."""
-
-collect_ignore = [] if INSIDE in os.environ else ["on_kernel"]
+collect_ignore = [] if is_inside() else ["on_kernel", "in_qemu"]

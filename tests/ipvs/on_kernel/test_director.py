@@ -1,0 +1,136 @@
+"""Daemons with virtual servers: what their kernel has, and what it keeps when they go, come back, or are killed."""
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.ipvs.on_kernel.directors import REALS, VIP, Director, director, virtual_server, wait_for_master
+from tests.peers import DEADLINE, eventually
+from vrrpd.lan.daemons import BACKUP, MASTER
+from vrrpd.lan.hosts import Lan
+
+FIRST, SECOND = REALS
+
+
+@pytest.fixture
+def lan() -> Iterator[Lan]:
+    with Lan() as made:
+        yield made
+
+
+@pytest.fixture
+def one(lan: Lan, tmp_path: Path) -> Iterator[Director]:
+    made = director(lan, "r1", tmp_path)
+    yield made
+    print(made.log)
+
+
+def test_nat_is_programmed_whoever_is_master_and_dr_with_the_mastership(lan: Lan, tmp_path: Path) -> None:
+    pair = [director(lan, name, tmp_path, priority=priority) for name, priority in (("r1", 200), ("r2", 100))]
+    servers = (virtual_server(port=80), virtual_server(port=81, lvs_method="DR"))
+    first, second = pair
+    first.run_with(*servers)
+    wait_for_master(first)
+    second.run_with(*servers)
+    second.wait_until(BACKUP, DEADLINE)
+    both = {FIRST: 1, SECOND: 1}
+    assert first.weights(80) == second.weights(80) == both
+    eventually(lambda: first.weights(81) == both, "the master has DR")
+    assert second.weights(81) is None
+    first.ask("drain")
+    wait_for_master(second)
+    eventually(lambda: second.weights(81) == both, "the new master has DR")
+    eventually(lambda: first.weights(81) is None, "the old one has it no more")
+    assert first.weights(80) == both
+
+
+def test_a_reload_touches_what_changed_and_a_stop_removes_what_is_ours(one: Director) -> None:
+    one.ipvsadm("-A", "-f", "99", "-s", "rr")
+    one.run_with(virtual_server(port=80), virtual_server(port=81))
+    said = one.reload_with(virtual_server(port=80, weight=3), virtual_server(port=82))
+    assert said["virtual servers added"] == [f"TCP {VIP}:82"]
+    assert said["virtual servers changed"] == [f"TCP {VIP}:80"]
+    assert said["virtual servers removed"] == [f"TCP {VIP}:81"]
+    assert (one.weights(80), one.weights(81), one.weights(82)) == (
+        {FIRST: 3, SECOND: 3},
+        {FIRST: 0, SECOND: 0},  # leaving, until somebody has looked whether it has connections
+        {FIRST: 1, SECOND: 1},
+    )
+    eventually(lambda: one.weights(81) is None, "it had no connections")
+    assert one.stop() == 0
+    assert len(one.table()) == 1
+
+
+def test_a_killed_daemon_leaves_its_virtual_servers_and_the_next_one_takes_them_over(one: Director) -> None:
+    one.run_with(virtual_server(port=80), virtual_server(port=81))
+    one.ipvsadm("-A", "-f", "99", "-s", "rr")
+    one.kill()
+    assert one.weights(80) == one.weights(81) == {FIRST: 1, SECOND: 1}
+    one.run_with(virtual_server(port=80, reals=(FIRST,)))
+    eventually(lambda: one.weights(81) is None, "what is configured no more goes")
+    eventually(lambda: one.weights(80) == {FIRST: 1}, "a real server that is configured no more goes")
+    assert len(one.table()) == 2
+    one.stop()
+    assert len(one.table()) == 1
+
+
+def test_a_director_that_dies_is_followed_by_another_and_nothing_is_touched(one: Director) -> None:
+    one.run_with(virtual_server(port=80))
+    wait_for_master(one)
+    pid = one.status()["processes"]["director"]
+    os.kill(pid, signal.SIGKILL)
+    assert one.weights(80) == {FIRST: 1, SECOND: 1}
+    eventually(lambda: one.status()["processes"]["director"] not in (None, pid), "another one")
+    eventually(lambda: one.directs, "it answers")
+    one.reload_with(virtual_server(port=80, weight=2))
+    assert one.weights(80) == {FIRST: 2, SECOND: 2}
+    assert one.status()["director_restarts"] == 1
+    assert one.router_status()["counters"]["transitions"] == {"BACKUP": 1, "MASTER": 1}
+
+
+def test_what_others_change_is_put_right_and_counted(one: Director) -> None:
+    one.top = ["resync_interval = 1"]
+    one.run_with(virtual_server(port=80))
+    one.ipvsadm("-d", "-t", f"{VIP}:80", "-r", f"{FIRST}:80")
+    one.ipvsadm("-e", "-t", f"{VIP}:80", "-r", f"{SECOND}:80", "-m", "-w", "7")
+    eventually(lambda: one.weights(80) == {FIRST: 1, SECOND: 1}, "it is mended")
+    assert one.status()["ipvs"]["drift"] == 2
+
+
+def test_the_status_has_what_the_kernel_counts(one: Director) -> None:
+    one.run_with(virtual_server(port=80, lvs_sched="mh", persistence_timeout=90))
+    entry = one.entry()
+    assert (entry["address"], entry["protocol"], entry["lvs_sched"], entry["lvs_method"]) == (VIP, "TCP", "mh", "NAT")
+    assert [(real["address"], real["healthy"], real["weight"]) for real in entry["real_servers"]] == [
+        (FIRST, True, 1),
+        (SECOND, True, 1),
+    ]
+    assert entry["connections"] == entry["real_servers"][0]["active_connections"] == 0
+
+
+def test_settings_of_the_node_are_made_and_put_back_when_asked(one: Director) -> None:
+    one.top = ['node_settings = "restore"']
+    one.run_with(virtual_server(port=80, lvs_sched="mh", persistence_timeout=90))
+    names = ["ipv4.vs.expire_nodest_conn", "ipv4.vs.expire_quiescent_template", "ipv4.vs.sloppy_tcp", "ipv4.ip_forward"]
+    assert [one.sysctl_value(f"net.{name}") for name in names] == ["1"] * 4
+    one.stop()
+    assert [one.sysctl_value(f"net.{name}") for name in names] == ["0"] * 4
+
+
+def test_the_quorum_lowers_the_priority_and_the_better_router_takes_over(lan: Lan, tmp_path: Path) -> None:
+    lowers = virtual_server(port=80, quorum=2, vrrp_weight=-150)
+    first = director(lan, "r1", tmp_path, priority=200)
+    second = director(lan, "r2", tmp_path, priority=100)
+    first.run_with(lowers)
+    wait_for_master(first)
+    second.run_with(lowers)
+    second.wait_until(BACKUP, DEADLINE)
+    first.reload_with(virtual_server(port=80, quorum=2, vrrp_weight=-150, reals=(FIRST,)))
+    wait_for_master(second)
+    assert first.router_status()["effective_priority"] == 50
+    first.reload_with(lowers)
+    wait_for_master(first)
+    assert first.state() == MASTER
