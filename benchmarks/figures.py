@@ -58,7 +58,7 @@ class Samples(Struct):
 
 
 class Figure(Struct):
-    """One line of the report."""
+    """One line of the report; of keepalived there may be nothing to measure."""
 
     name: str
     unit: str
@@ -69,6 +69,8 @@ class Figure(Struct):
     @property
     def ratio(self) -> float:
         """Of the medians."""
+        if not self.keepalived.values:
+            return float("nan")
         return self.vrrpd.median / self.keepalived.median if self.keepalived.median else float("inf")
 
     @property
@@ -91,9 +93,12 @@ class Figure(Struct):
         }[self.limit.measure]
         verdict = {True: "met", False: "NOT MET", None: ""}[self.met]
         runs = f"{self.name} ({len(self.vrrpd.values)} runs)"
-        return runs, self._cell(self.vrrpd), self._cell(self.keepalived), f"{self.ratio:.2f}", must_be, verdict
+        ratio = f"{self.ratio:.2f}" if self.keepalived.values else ""
+        return runs, self._cell(self.vrrpd), self._cell(self.keepalived), ratio, must_be, verdict
 
     def _cell(self, samples: Samples) -> str:
+        if not samples.values:
+            return ""
         first, third = samples.quartiles
         return f"{samples.median:.3g} [{first:.3g}-{third:.3g}] {self.unit}"
 
@@ -107,8 +112,10 @@ class Figure(Struct):
                 "median": self.keepalived.median,
                 "quartiles": self.keepalived.quartiles,
                 "runs": self.keepalived.values,
-            },
-            "ratio": self.ratio,
+            }
+            if self.keepalived.values
+            else None,
+            "ratio": self.ratio if self.keepalived.values else None,
             "limit": self.limit.value if self.limit.measure is not Measure.NONE else None,
             "limit_is": self.limit.measure.value,
             "met": self.met,

@@ -1,0 +1,235 @@
+"""Large tables of virtual servers: vrrpd beside a real keepalived, on a real IPVS kernel.
+
+    python -m benchmarks.ipvs [--services N] [--real-servers N] [--runs N] [--json]
+
+What a change costs vrrpd to find and to encode is measured natively, with a stand-in for the kernel that takes every
+message. What both take to program a table, and to follow a change of their file, is measured in the User-Mode Linux
+that the tests boot, where system calls are slow for both.
+"""
+
+import argparse
+import itertools
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any, Final
+
+from benchmarks.figures import REPORT_ONLY, Figure, Limit, Measure, Samples, table
+from benchmarks.peers import MASTER, Daemon, Keepalived, RouterSettings, Vrrpd
+from tests.ipvs import uml
+from vrrpd.config.services import RealServerSettings, TcpCheck, VirtualServerSettings
+from vrrpd.director.service import Health, Service
+from vrrpd.ipvs.kernel import Ipvs, request_of
+from vrrpd.ipvs.model import Protocol, ServiceAddress, VirtualServer, VirtualServerKey
+from vrrpd.ipvs.plan import Step
+from vrrpd.ipvs.reconciler import Reconciler
+from vrrpd.lan.hosts import Host, Lan
+
+VIP: Final = "192.0.2.100"
+ADVERT_INT: Final = 0.01
+TIMEOUT: Final = 300.0
+INSIDE: Final = "--inside"
+RESULT: Final = "result: "
+PROJECT: Final = Path(__file__).parent.parent
+
+
+class Encoder:
+    """A kernel that has nothing, takes everything, and counts."""
+
+    def __init__(self) -> None:
+        self.messages = 0
+
+    def table(self) -> dict[VirtualServerKey, VirtualServer]:
+        """Part of `Kernel`."""
+        return {}
+
+    def apply(self, steps: Sequence[Step]) -> list[tuple[Step, OSError]]:
+        """Part of `Kernel`."""
+        self.messages += len([request_of(step, 0) for step in steps])
+        return []
+
+
+def one_change(services: int, real_servers: int, runs: int) -> Samples:
+    """Processor time, in ms, from a check's verdict to the encoded message, among so many virtual servers."""
+    made = [_settings(number, real_servers) for number in range(services)]
+    states = [Service(settings) for settings in made]
+    tables: dict[VirtualServerKey, VirtualServer] = {}
+    for state in states:
+        tables.update(state.table(frozenset()))
+    kernel = Encoder()
+    reconciler = Reconciler(kernel)
+    reconciler.want(dict(tables))
+    samples = Samples()
+    changed = states[len(states) // 2]
+    key = changed.settings.real_servers[0].key
+    for run in range(runs):
+        before, started = kernel.messages, time.process_time()
+        changed.hear(key, Health(up=bool(run % 2)))
+        tables.update(changed.table(frozenset()))
+        reconciler.want(dict(tables))
+        samples.add((time.process_time() - started) * 1e3)
+        if kernel.messages != before + 1:
+            raise RuntimeError(f"one change took {kernel.messages - before} messages")
+    return samples
+
+
+def _settings(number: int, real_servers: int) -> VirtualServerSettings:
+    port = number + 1
+    reals = tuple(
+        RealServerSettings(ip_address(f"198.51.100.{last}"), port, checks=(TcpCheck(),))
+        for last in range(1, real_servers + 1)
+    )
+    return VirtualServerSettings(str(number), (ServiceAddress(Protocol.TCP, ip_address(VIP), port),), reals)
+
+
+class BigVrrpd(Vrrpd):
+    """With virtual servers."""
+
+    weights: tuple[int, int, int] = (0, 0, 1)
+    """Virtual servers, real servers of each, weight of the first."""
+
+    def write_configuration(self) -> None:
+        """Part of `Daemon`."""
+        super().write_configuration()
+        services, real_servers, weight = self.weights
+        lines: list[str] = []
+        for number, last in itertools.product(range(services), range(real_servers)):
+            if not last:
+                lines += ["[[virtual_server]]", f'address = "{VIP}"', f"port = {number + 1}"]
+            lines += ["[[virtual_server.real_server]]", f'address = "198.51.100.{last + 1}"']
+            lines += [f"weight = {weight}"] if not number and not last else []
+        with self.configuration.open("a", encoding="utf-8") as file:
+            file.write("\n".join(lines) + "\n")
+
+
+class BigKeepalived(Keepalived):
+    """With virtual servers, and the process that sees to them."""
+
+    weights: tuple[int, int, int] = (0, 0, 1)
+
+    def write_configuration(self) -> None:
+        """Part of `Daemon`."""
+        super().write_configuration()
+        services, real_servers, weight = self.weights
+        lines: list[str] = []
+        for number in range(services):
+            lines += [f"virtual_server {VIP} {number + 1} {{", "lvs_sched wlc", "lvs_method NAT", "protocol TCP"]
+            for last in range(real_servers):
+                own = weight if not number and not last else 1
+                lines += [f"real_server 198.51.100.{last + 1} {number + 1} {{", f"weight {own}", "}"]
+            lines.append("}")
+        with (self.directory / "keepalived.conf").open("a", encoding="utf-8") as file:
+            file.write("\n".join(lines) + "\n")
+
+    def start(self) -> None:
+        """Part of `Daemon`."""
+        self.write_configuration()
+        pid_files = {"--pid": "keepalived.pid", "--vrrp_pid": "vrrp.pid", "--checkers_pid": "checkers.pid"}
+        self._popen(
+            [
+                *("keepalived", "--dont-fork", "--log-console", "--no-syslog"),
+                *("--use-file", str(self.directory / "keepalived.conf")),
+                *(word for option, file in pid_files.items() for word in (option, str(self.directory / file))),
+            ]
+        )
+
+
+_KINDS: tuple[type[BigVrrpd] | type[BigKeepalived], ...] = (BigVrrpd, BigKeepalived)
+
+
+def inside(services: int, real_servers: int, runs: int) -> dict[str, Any]:
+    """In the kernel: seconds from the start to a whole table, and from a changed file to the changed entry."""
+    found: dict[str, Any] = {"empty": {}, "change": {}, "late": {}}
+    with tempfile.TemporaryDirectory() as directory, Lan() as lan:
+        for run, kind in itertools.product(range(runs), _KINDS):
+            host = lan.host(f"{kind.name[:6]}{run}")
+            router = RouterSettings(run * 2 + (kind is BigVrrpd) + 1, (f"{VIP}/32",), advert_int=ADVERT_INT)
+            daemon = kind(host, Path(directory) / f"{kind.name}{run}", [router])
+            if isinstance(daemon, BigVrrpd):
+                daemon.top = ["realtime_priority = 50", 'node_settings = "off"']
+            for name, seconds in _measured(daemon, host, services, real_servers).items():
+                found[name].setdefault(kind.name, []).append(seconds)
+            if isinstance(daemon, BigVrrpd):
+                found["late"].setdefault(kind.name, []).append(daemon.status()["loop_lag_seconds"])
+            daemon.kill()
+    return found
+
+
+def _measured(daemon: "BigVrrpd | BigKeepalived", host: Host, services: int, real_servers: int) -> dict[str, float]:
+    kernel = host.call(Ipvs)
+    key = ServiceAddress(Protocol.TCP, ip_address(VIP), 1)
+    last = ServiceAddress(Protocol.TCP, ip_address(VIP), services)
+    daemon.weights = services, real_servers, 1
+    started = time.monotonic()
+    daemon.start()
+    _wait(daemon, lambda: len(kernel.activity_of(last)) == real_servers)
+    empty = time.monotonic() - started
+    daemon.wait_until(MASTER, TIMEOUT)
+    daemon.weights = services, real_servers, 7
+    started = time.monotonic()
+    daemon.reload()
+    _wait(daemon, lambda: 7 in {real.weight for real in kernel.real_servers(key)})
+    change = time.monotonic() - started
+    kernel.close()
+    return {"empty": empty, "change": change}
+
+
+def _wait(daemon: Daemon, condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + TIMEOUT
+    while True:
+        try:
+            if condition():
+                return
+        except OSError:  # the virtual server is not there yet
+            pass
+        if time.monotonic() > deadline:
+            raise TimeoutError(daemon.log[-2000:])
+        time.sleep(0.05)
+
+
+def measure(services: int, real_servers: int, runs: int) -> list[Figure]:
+    """All figures; those of the kernel come from a machine that is booted for them."""
+    what = f"{services} x {real_servers}"
+    native = Figure(f"{what}: CPU from a verdict to one encoded message", "ms", Limit(5, Measure.ABSOLUTE))
+    native.vrrpd = one_change(services, real_servers, 20 * runs)
+    with tempfile.TemporaryDirectory() as scratch:
+        command = [sys.executable, "-m", "benchmarks.ipvs", INSIDE, f"--services={services}"]
+        command += [f"--real-servers={real_servers}", f"--runs={runs}"]
+        code, printed = uml.run(command, PROJECT, Path(scratch), TIMEOUT * (1 + 2 * runs), PYTHONDONTWRITEBYTECODE="1")
+    result = next((line for line in printed.splitlines() if line.startswith(RESULT)), None)
+    if code or result is None:
+        raise RuntimeError(f"the machine failed:\n{printed}")
+    found = json.loads(result.removeprefix(RESULT))
+    empty = Figure(f"{what}: from the start to a whole table", "s", REPORT_ONLY)
+    change = Figure(f"{what}: from a changed file to the changed entry", "s", REPORT_ONLY)
+    for figure, name in ((empty, "empty"), (change, "change")):
+        figure.vrrpd = Samples(found[name]["vrrpd"])
+        figure.keepalived = Samples(found[name]["keepalived"])
+    print(json.dumps(found["late"]))
+    return [native, empty, change]
+
+
+def main() -> int:
+    """Measure and print; returns the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--services", type=int, default=5000)
+    parser.add_argument("--real-servers", type=int, default=10)
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--json", action="store_true", help="every run, for machines")
+    parser.add_argument(INSIDE, action="store_true", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    size = arguments.services, arguments.real_servers, arguments.runs
+    if arguments.inside:
+        print(RESULT + json.dumps(inside(*size)), flush=True)
+        return 0
+    figures = measure(*size)
+    print(json.dumps([figure.as_dict() for figure in figures], indent=2) if arguments.json else table(figures))
+    return 0 if all(figure.met is not False for figure in figures) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
