@@ -20,6 +20,7 @@ ALLOWED = {
     "net": {"protocol"},
     "ipvs": {"net", "protocol"},
     "speaker": {"channel", "config", "ledger", "link", "net", "protocol"},
+    "agent": {"channel", "config", "ipvs", "ledger", "link", "net", "protocol"},
     "director": {"channel", "config", "ipvs", "ledger", "link", "net", "protocol"},
     "supervisor": {"channel", "config", "director", "ledger", "speaker"},
     "lan": {"config", "net", "protocol", "supervisor"},
