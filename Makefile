@@ -1,7 +1,7 @@
 # Everything runs in .venv, which is made from the lock files. Debian packages that the tests need are installed as root.
 BIN := .venv/bin
 
-.PHONY: demo test test-ipvs lint fmt bench soak clean
+.PHONY: demo test test-ipvs lint fmt bench bench-ipvs soak clean
 
 demo: .venv/installed  ## live failovers of real routers in namespaces, and their outage; DEMO="--fault all"
 	$(BIN)/vrrpd demo $(DEMO)
@@ -26,6 +26,10 @@ fmt: .venv/installed-dev
 bench: .venv/installed-dev  ## ratios to real keepalived in the same run; a quarter of an hour, as root; BENCH="--only start"
 	.ci/packages keepalived
 	$(BIN)/python -m benchmarks.speaker $(BENCH)
+
+bench-ipvs: .venv/installed-dev  ## large tables of virtual servers, beside keepalived's; ten minutes, as root
+	.ci/packages keepalived user-mode-linux kmod ipvsadm iproute2
+	$(BIN)/python -m benchmarks.ipvs $(BENCH)
 
 soak: .venv/installed-dev  ## 10^5 random fault episodes of the protocol core, or EPISODES=, SEED=, JOBS=; minutes
 	$(BIN)/python -m tests.simulation.soak $(EPISODES:%=--episodes %) $(SEED:%=--seed %) $(JOBS:%=--jobs %)
