@@ -195,7 +195,7 @@ def _wait(daemon: Daemon, condition: Callable[[], bool]) -> None:
 
 
 def lateness(services: int, real_servers: int, runs: int) -> Samples:
-    """The worst, in ms, of a speaker at advert_int 0.01 while so many virtual servers are read, taken up and reloaded."""
+    """The worst, in ms, of a speaker at advert_int 0.01 while so many virtual servers are read and reloaded."""
     samples = Samples()
     with tempfile.TemporaryDirectory() as directory, Lan() as lan:
         for run in range(runs):

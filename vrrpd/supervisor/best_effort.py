@@ -1,0 +1,206 @@
+"""A child that nobody waits for: started, started again when it dies, told things when it reads, and stopped last."""
+
+import logging
+import os
+import selectors
+import signal
+import socket
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from vrrpd.channel import Answer, Message, Stop, pack
+from vrrpd.supervisor.child import EXIT_FAILED, Child
+
+log = logging.getLogger(__name__)
+
+STOP_TIMEOUT = 15.0
+"""Seconds that it gets to clear away before it is killed."""
+ANSWER_TIMEOUT = 2.0
+"""Seconds that a status or a reload waits for it; it may be busy."""
+UNSENT_MAX = 1 << 28
+"""Bytes that may wait for it; a configuration with 5,000 virtual servers has some millions."""
+RESTART_DELAY = 1.0
+RESTART_DELAY_MAX = 60.0
+"""Seconds until one that died is followed by another; doubled each time."""
+STABLE_AFTER = 60.0
+"""Seconds that one must have lived for the delay to begin anew."""
+
+Answered = Callable[[dict[str, Any] | None], None]
+"""Takes what it answers; None: nothing, for it is busy or dead."""
+
+
+class BestEffort:
+    """One such child, seen from the supervisor.
+
+    Args:
+        what: what to call it in the log.
+        selector: the supervisor's.
+        let_go: closes in a child what is the parent's.
+        said: takes what it says, but for answers.
+    """
+
+    def __init__(
+        self, what: str, selector: selectors.BaseSelector, let_go: Callable[[], None], said: Callable[[Message], None]
+    ) -> None:
+        self.child: Child | None = None
+        self.restarts = 0
+        self._what = what
+        self._selector = selector
+        self._let_go = let_go
+        self._said = said
+        self._start_at: float | None = None
+        self._kill_at: float | None = None
+        self._delay = RESTART_DELAY
+        self._stopped: Callable[[], None] | None = None
+        self._waiting: dict[int, tuple[float, Answered]] = {}
+        self._requests = 0
+        self._unsent = bytearray()
+
+    def work(self, channel: socket.socket) -> int:
+        """In the child: do what it is there for; returns the exit code. What only it needs is imported here."""
+        raise NotImplementedError
+
+    def greeting(self) -> Message:
+        """What it is told first."""
+        raise NotImplementedError
+
+    @property
+    def due(self) -> float | None:
+        """When `do_what_is_due` has something to do, on `time.monotonic`."""
+        times = [when for when in (self._start_at, self._kill_at) if when is not None]
+        return min([*times, *(when for when, _ in self._waiting.values())], default=None)
+
+    def do_what_is_due(self, now: float) -> None:
+        """Start, kill, give up waiting."""
+        if self._start_at is not None and now >= self._start_at:
+            self.start()
+        if self._kill_at is not None and now >= self._kill_at and self.child:
+            self._kill_at = None
+            log.error("the %s did not stop within %g s; killing it", self._what, STOP_TIMEOUT)
+            os.kill(self.child.pid, signal.SIGKILL)
+        for request in [request for request, (when, _) in self._waiting.items() if now >= when]:
+            _, answered = self._waiting.pop(request)
+            answered(None)
+
+    def start(self) -> None:
+        """Fork it, unless it is there already."""
+        self._start_at = None
+        if self.child or self._stopped:
+            return
+        try:
+            child = self.child = Child.fork(self._what, self._become)
+        except OSError as error:
+            log.error("cannot fork the %s: %s; next try in %g s", self._what, error.strerror, self._delay)  # noqa: TRY400
+            self._again_later()
+            return
+        child.channel.setblocking(False)
+        self._selector.register(child.channel, selectors.EVENT_READ, partial(self._serve, child))
+        self._selector.register(child.pidfd, selectors.EVENT_READ, partial(self._died, child))
+        self._unsent.clear()
+        self.tell(self.greeting())
+
+    def stop(self, stopped: Callable[[], None]) -> None:
+        """Have it clear away and end; `stopped` is called when it has."""
+        self._start_at = None
+        self._stopped = stopped
+        if self.child is None:
+            stopped()
+            return
+        self._kill_at = time.monotonic() + STOP_TIMEOUT
+        self.tell(Stop())
+
+    def ask(self, message: Callable[[int], Message], answered: Answered) -> None:
+        """Tell it what wants an answer, with a number of its own."""
+        if self.child is None:
+            answered(None)
+            return
+        self._requests += 1
+        self._waiting[self._requests] = time.monotonic() + ANSWER_TIMEOUT, answered
+        self.tell(message(self._requests))
+
+    def tell(self, message: Message) -> None:
+        """Now, or when it reads: the supervisor has others to see to."""
+        if self.child is None:
+            return
+        self._unsent += pack(message)
+        if len(self._unsent) > UNSENT_MAX:
+            log.error("%s %d does not listen; killing it", self._what, self.child.pid)
+            os.kill(self.child.pid, signal.SIGKILL)
+            self._unsent.clear()
+        self._send()
+
+    def _send(self) -> None:
+        assert self.child
+        try:
+            while self._unsent:
+                del self._unsent[: self.child.channel.send(self._unsent)]
+        except BlockingIOError:
+            pass
+        except OSError as error:  # it has died, which its pidfd tells
+            log.debug("%s %d: %s", self._what, self.child.pid, error)
+            self._unsent.clear()
+        if self.child.channel in self._selector.get_map():
+            events = selectors.EVENT_READ | (selectors.EVENT_WRITE if self._unsent else 0)
+            self._selector.modify(self.child.channel, events, partial(self._serve, self.child))
+
+    def _become(self, channel: socket.socket) -> None:
+        code = EXIT_FAILED
+        try:
+            self._let_go()
+            code = self.work(channel)
+        except BaseException:
+            log.exception("the %s failed; please report this", self._what)
+        finally:
+            os._exit(code)
+
+    def _serve(self, child: Child) -> None:
+        """Its channel can be read, or written to."""
+        if self._unsent:
+            self._send()
+        self._says(child)
+
+    def _says(self, child: Child) -> None:
+        try:
+            data = child.channel.recv(1 << 16)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self._selector.unregister(child.channel)
+        for message in child.inbox.feed(data):
+            if not isinstance(message, Answer):
+                self._said(message)
+            elif message.request in self._waiting:
+                _, answered = self._waiting.pop(message.request)
+                answered(message.result)
+
+    def _died(self, child: Child) -> None:
+        child.channel.setblocking(True)
+        while child.channel in self._selector.get_map():  # what it said before it died
+            self._says(child)
+        _, status = os.waitpid(child.pid, 0)
+        self._selector.unregister(child.pidfd)
+        child.close()
+        self.child, self._kill_at = None, None
+        for request in [*self._waiting]:
+            _, answered = self._waiting.pop(request)
+            answered(None)
+        if self._stopped:
+            self._stopped()
+            return
+        self.restarts += 1
+        if time.monotonic() - child.born > STABLE_AFTER:
+            self._delay = RESTART_DELAY
+        code = os.waitstatus_to_exitcode(status)
+        how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"exited with {code}"
+        log.error(
+            "%s %d %s: everything stays as it is; another starts in %g s", self._what, child.pid, how, self._delay
+        )
+        self._again_later()
+
+    def _again_later(self) -> None:
+        self._start_at = time.monotonic() + self._delay
+        self._delay = min(2 * self._delay, RESTART_DELAY_MAX)
