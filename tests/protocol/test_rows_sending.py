@@ -3,6 +3,7 @@
 The sockets are real, between two hosts in network namespaces.
 """
 
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -261,3 +262,18 @@ def test_an_advert_of_255_addresses_arrives_whole(speaker_on: SpeakerOn, family:
     decoded, _ = decode(packet.message, source=packet.source, destination=packet.destination, ttl=packet.ttl)
     assert decoded == advert
     assert receiver.hears_of_strangers() == []
+
+
+@pytest.mark.namespaces
+@FAMILIES
+def test_how_long_ago_a_packet_came_is_known(speaker_on: SpeakerOn, family: Family) -> None:
+    first, second = speaker_on("r1", family), speaker_on("r2", family)
+    second.socket.listen_for([51])
+    before = time.monotonic()
+    first.send()
+    time.sleep(0.02)  # it waits in the socket
+    heard = eventually(second.hears, "the advert")
+    since, elapsed = second.socket.waited(), time.monotonic() - before
+    assert len(heard) == 1
+    assert since is not None
+    assert 0.02 <= since <= elapsed

@@ -5,10 +5,12 @@ from ipaddress import IPv4Address
 from types import SimpleNamespace
 from typing import cast
 
+import pytest
+
 from vrrpd.net.adverts import AdvertSocket, Packet
 from vrrpd.protocol.advert import Family
 from vrrpd.speaker.host import Host
-from vrrpd.speaker.port import Listener, Port
+from vrrpd.speaker.port import WAITED_MAX, Listener, Port
 from vrrpd.speaker.rate_limit import RateLimit
 
 MASTER = IPv4Address("192.0.2.1")
@@ -47,3 +49,37 @@ def test_adverts_that_came_before_the_filter_are_no_strangers() -> None:
     port._socket = cast("AdvertSocket", Strangers([51, 52, 51]))
     port._strangers_readable()
     assert (port.strangers.count, port.strangers.last_vrid) == (1, 52)
+
+
+class Stamped:
+    """The part of an advert socket that knows when the last packet came."""
+
+    def __init__(self, since: float | None) -> None:
+        self.since = since
+
+    def waited(self) -> float | None:
+        return self.since
+
+
+@pytest.mark.parametrize(
+    ("came_before", "waited"),
+    [
+        (0.0005, 0.0005),
+        (0.0, 0.0),
+        (-0.0005, 0.0),  # another packet has come since
+        (WAITED_MAX * 2, 0.0),
+        (3600.0, 0.0),  # the date was moved
+        (-3600.0, 0.0),
+        (None, 0.0),
+    ],
+)
+def test_how_long_an_advert_had_waited_is_believed_when_it_is_plausible(
+    monkeypatch: pytest.MonkeyPatch, came_before: float | None, waited: float
+) -> None:
+    host = cast("Host", SimpleNamespace(kernel=None, rate_limit=RateLimit()))
+    port = Port(cast("asyncio.AbstractEventLoop", Loop()), host, "eth0", Family.IPV4)
+    heard_at, now = 1000.0, 1000.25
+    since = None if came_before is None else now - (heard_at - came_before)
+    port._socket = cast("AdvertSocket", Stamped(since))
+    monkeypatch.setattr("vrrpd.speaker.port.time.monotonic", lambda: now)
+    assert port.waited(heard_at) == pytest.approx(waited, abs=1e-9)

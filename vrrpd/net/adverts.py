@@ -6,8 +6,10 @@ kernel's limit of 20 groups a socket, and tells the receiving interface without 
 """
 
 import errno
+import fcntl
 import socket
 import struct
+import time
 from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv6Address
 
@@ -53,6 +55,10 @@ class Packet(Struct, frozen=True):
     message: bytes
 
 
+_SIOCGSTAMPNS = 0x8907  # include/uapi/asm-generic/sockios.h
+_TIMESPEC = struct.Struct("=qq")
+
+
 class AdvertSocket:
     """Sends and receives the adverts of one family on one interface.
 
@@ -72,6 +78,7 @@ class AdvertSocket:
             self.socket.close()
             raise
         self._strangers_lost = 0
+        self.waited()  # the kernel stamps what comes after it was asked for the first time
         self.listen_for(())
 
     def listen_for(self, vrids: Iterable[int]) -> None:
@@ -113,6 +120,20 @@ class AdvertSocket:
         except BlockingIOError:
             return None
         return message, tuple(ancillary), sender
+
+    def waited(self) -> float | None:
+        """Seconds since the last packet that was received came into the kernel, if that is known.
+
+        The kernel stamps packets with the date; what is asked for is only how long ago that was, so that a clock step
+        matters for nobody but a packet that waits meanwhile.
+        """
+        try:
+            stamp = fcntl.ioctl(self.socket, _SIOCGSTAMPNS, bytes(_TIMESPEC.size))
+        except OSError:
+            return None
+        seconds, nanoseconds = _TIMESPEC.unpack(stamp)
+        since: float = time.time() - seconds - nanoseconds / 1e9
+        return since
 
     def receive_stranger(self) -> Packet | None:
         """The next packet of an unknown VRID, or None."""

@@ -114,6 +114,8 @@ class RouterDriver:
         self._restore = host.timers.deadline(self._restore_addresses)
         self._restore_delay = RESTORE_DELAY_FIRST
         self._last_deletion = 0.0
+        self._heard_at = -1.0
+        """When the last advert was understood."""
         self._now = 0.0
         """When the event that is being handled happened."""
         self._too_late_at = inf
@@ -194,6 +196,7 @@ class RouterDriver:
         """A valid advert of this router's VRID arrived; timers run from then, not from when it was understood."""
         self.counters.adverts_received += 1
         self.counters.checksum_forms[form] += 1
+        self._heard_at = heard_at
         self._handle_at(heard_at, event)
 
     def dropped(self, source: IPAddress, error: AdvertError) -> None:
@@ -284,9 +287,13 @@ class RouterDriver:
     def _rehearse(self) -> None:
         """Go the way of a takeover without doing anything: code that lay idle for days is slow the first time.
 
-        What the master has said is heard first: in a process that could not run, it waits in the socket.
+        What the master has said is heard first: in a process that could not run, it waits in the socket. A process that
+        sleeps for long wakes up slowly, so the timer began later than the advert came; now there is time to ask when.
         """
         self._port.hear_what_waits()
+        deadline = self._deadlines[Timer.ACTIVE_DOWN]
+        if deadline.when is not None and self._now == self._heard_at:
+            deadline.when -= self._port.waited(self._heard_at)
         self.vips.rehearse()
         self._announcer.rehearse()
 

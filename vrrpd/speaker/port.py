@@ -24,6 +24,8 @@ WAKE_UPS_AT_ONCE = 4096
 """As many as the receive buffer may hold packets, when a process has not run for long."""
 OPEN_RETRY_DELAY = 1.0
 """Seconds until sockets that the kernel refused are tried again."""
+WAITED_MAX = 0.002
+"""Seconds that an advert may have waited for a process that is awake soon; longer is told by `Overslept`."""
 KNOWN_DATAGRAMS_MAX = 1024
 STRANGERS_PAUSE = 1.0
 """Seconds between two looks at what strangers send."""
@@ -114,6 +116,17 @@ class Port:
         for _ in range(WAKE_UPS_AT_ONCE):
             if not self._readable():
                 return
+
+    def waited(self, heard_at: float) -> float:
+        """Seconds that the advert which was heard last, at `heard_at`, had waited until then; 0 where that is unknown.
+
+        Another packet may have come since, or the date may have been moved: what is implausible counts for nothing.
+        """
+        since = self._socket.waited() if self._socket else None
+        if since is None:
+            return 0.0
+        waited = heard_at - (time.monotonic() - since)
+        return waited if 0 < waited < WAITED_MAX else 0.0
 
     def forget_interface(self, index: int) -> None:
         """The interface of that index is gone; if it is there again, the kernel has forgotten our group on it."""
