@@ -43,6 +43,7 @@ from vrrpd.net.netlink import (
     NLM_F_ACK,
     NLM_F_DUMP,
     NLM_F_REQUEST,
+    REQUESTS_A_DATAGRAM,
     Batch,
     ask,
     attributes,
@@ -100,8 +101,8 @@ class Ipvs:
         """
         try:
             return {server.key: server for server in self._servers()}
-        except OSError as error:
-            raise IpvsError(f"cannot read the IPVS table: {error.strerror}") from error
+        except (OSError, ValueError, KeyError, struct.error) as error:
+            raise IpvsError(f"cannot read the IPVS table: {getattr(error, 'strerror', None) or repr(error)}") from error
 
     def activity(self) -> dict[VirtualServerKey, ServiceActivity]:
         """What everything that is there has to do.
@@ -114,8 +115,8 @@ class Ipvs:
             for payload in self._virtual_servers():
                 key = read_virtual_server(payload).key
                 found[key] = ServiceActivity(read_traffic(payload), self._activity_of(key))
-        except OSError as error:
-            raise IpvsError(f"cannot read the IPVS table: {error.strerror}") from error
+        except (OSError, ValueError, KeyError, struct.error) as error:
+            raise IpvsError(f"cannot read the IPVS table: {getattr(error, 'strerror', None) or repr(error)}") from error
         return found
 
     def activity_of(self, key: VirtualServerKey) -> dict[RealServerKey, Activity]:
@@ -126,8 +127,8 @@ class Ipvs:
         """
         try:
             return self._activity_of(key)
-        except OSError as error:
-            raise IpvsError(f"cannot read the IPVS table: {error.strerror}") from error
+        except (OSError, ValueError, KeyError, struct.error) as error:
+            raise IpvsError(f"cannot read the IPVS table: {getattr(error, 'strerror', None) or repr(error)}") from error
 
     def real_servers(self, key: VirtualServerKey) -> list[RealServer]:
         """Those of one virtual server; none if it is not there.
@@ -137,8 +138,8 @@ class Ipvs:
         """
         try:
             return [read_real_server(payload, key.family) for payload in self._real_servers(key)]
-        except OSError as error:
-            raise IpvsError(f"cannot read the IPVS table: {error.strerror}") from error
+        except (OSError, ValueError, KeyError, struct.error) as error:
+            raise IpvsError(f"cannot read the IPVS table: {getattr(error, 'strerror', None) or repr(error)}") from error
 
     def _servers(self) -> list[VirtualServer]:
         return [self._with_real_servers(read_virtual_server(payload)) for payload in self._virtual_servers()]
@@ -165,10 +166,12 @@ class Ipvs:
 
     def apply(self, steps: Sequence[Step]) -> list[tuple[Step, OSError]]:
         """Take the steps in their order, going on past those that the kernel refuses; returns these, and why."""
-        if not steps:
-            return []
-        failed = transact(self._netlink, Batch([request_of(step, self._family) for step in steps]))
-        return [(steps[position], error) for position, error in sorted(failed.items())]
+        refused: list[tuple[Step, OSError]] = []
+        for start in range(0, len(steps), REQUESTS_A_DATAGRAM):  # the first are on their way while others are encoded
+            some = steps[start : start + REQUESTS_A_DATAGRAM]
+            failed = transact(self._netlink, Batch([request_of(step, self._family) for step in some]))
+            refused += [(some[position], error) for position, error in sorted(failed.items())]
+        return refused
 
 
 def request_of(step: Step, family: int) -> bytes:

@@ -79,12 +79,20 @@ class ServiceAddress(Struct, frozen=True, cache_hash=True):
         """The family of the address."""
         return Family.of(self.address)
 
+    def __str__(self) -> str:
+        """As people write it: `TCP 192.0.2.100:80`, `TCP [2001:db8::100]:80`."""
+        address = f"[{self.address}]" if self.family is Family.IPV6 else str(self.address)
+        return f"{self.protocol.name} {address}:{self.port}"
+
 
 class FirewallMark(Struct, frozen=True, cache_hash=True):
     """What the host's firewall has marked so."""
 
     mark: int
     family: Family
+
+    def __str__(self) -> str:
+        return f"fwmark {self.mark} (IPv{self.family.value})"
 
 
 VirtualServerKey = ServiceAddress | FirewallMark

@@ -58,6 +58,31 @@ class RemoveRealServer(Struct, frozen=True):
 Step = AddVirtualServer | EditVirtualServer | RemoveVirtualServer | AddRealServer | EditRealServer | RemoveRealServer
 
 
+Place = tuple[type[Struct], VirtualServerKey, RealServerKey | None]
+
+
+def place_of(step: Step) -> Place:
+    """What kind of step it is, and of what: enough to know it again."""
+    match step:
+        case AddVirtualServer(server) | EditVirtualServer(server):
+            return type(step), server.key, None
+        case RemoveVirtualServer(key):
+            return type(step), key, None
+        case AddRealServer(key, real_server) | EditRealServer(key, real_server):
+            return type(step), key, real_server.key
+        case RemoveRealServer(key, real_key):
+            return type(step), key, real_key
+
+
+def shown_step(step: Step) -> str:
+    """For people: `AddRealServer 198.51.100.11 port 80 of TCP 192.0.2.100:80`."""
+    kind, key, real_key = place_of(step)
+    where = str(key)
+    if isinstance(step, AddVirtualServer):
+        where += f" with the scheduler {step.server.scheduler}"
+    return f"{kind.__name__} {f'{real_key.address} port {real_key.port} of ' if real_key else ''}{where}"
+
+
 def plan(actual: Table, desired: Table, ours: AbstractSet[VirtualServerKey] = frozenset()) -> tuple[Step, ...]:
     """The steps from `actual` to `desired`, in the order in which they are to be taken.
 

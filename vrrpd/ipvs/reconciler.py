@@ -10,7 +10,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from vrrpd.ipvs.model import Table, VirtualServer, VirtualServerKey
-from vrrpd.ipvs.plan import Step, plan
+from vrrpd.ipvs.plan import Step, place_of, plan, shown_step
 
 
 class Kernel(Protocol):
@@ -28,6 +28,9 @@ class Refusal(Struct, frozen=True):
 
     step: Step
     reason: str
+
+    def __str__(self) -> str:
+        return f"{shown_step(self.step)}: {self.reason}"
 
 
 class Reconciler:
@@ -72,21 +75,22 @@ class Reconciler:
             IpvsError: the kernel does not let us read its table.
         """
         steps = plan(self._kernel.table(), self.desired, self.ours)
-        refused = [refusal.step for refusal in self.refusals]
-        self.drift += sum(step not in refused for step in steps)
+        refused = {place_of(refusal.step) for refusal in self.refusals}
+        self.drift += sum(place_of(step) not in refused for step in steps)
         return self._take(steps)
 
     def _take(self, steps: Sequence[Step]) -> int:
         taken, failed = len(steps), self._kernel.apply(steps)
         if failed:  # because we remember something wrongly, or because the kernel does not want it
             left = plan(self._kernel.table(), self.desired, self.ours)
-            refused = [step for step, _ in failed]
-            unexpected = sum(step not in refused for step in left)
+            refused = {place_of(step) for step, _ in failed}
+            unexpected = sum(place_of(step) not in refused for step in left)
             if unexpected:
                 self.drift += unexpected
                 taken, failed = taken + len(left), self._kernel.apply(left)
             else:
-                failed = [(step, error) for step, error in failed if step in left]
+                remaining = set(map(place_of, left))
+                failed = [(step, error) for step, error in failed if place_of(step) in remaining]
         self.refusals = tuple(Refusal(step, error.strerror or str(error)) for step, error in failed)
         self.ours = self.ours | self.desired.keys() if failed else set(self.desired)
         self._remembered = None if failed else self.desired

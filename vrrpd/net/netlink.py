@@ -17,6 +17,7 @@ from msgspec import Struct
 
 HEADER = struct.Struct("=IHHII")
 _ATTRIBUTE = struct.Struct("=HH")
+_ERROR = struct.Struct("=i")
 _ATTRIBUTE_TYPE_MASK = 0x3FFF
 
 NLMSG_NOOP = 1
@@ -145,6 +146,8 @@ def ask(netlink: socket.socket, request: bytes) -> list[Message]:
             netlink.setblocking(False)
         for message in split(data):
             if message.type == NLMSG_DONE:
+                if len(message.payload) >= _ERROR.size and (error := _error(message)):
+                    raise error
                 return messages
             if message.type == NLMSG_ERROR:
                 if error := _error(message):
@@ -223,5 +226,5 @@ def _forget_answers(route: socket.socket) -> None:
 
 
 def _error(message: Message) -> OSError | None:
-    (code,) = struct.unpack_from("=i", message.payload)
+    (code,) = _ERROR.unpack_from(message.payload)
     return OSError(-code, os.strerror(-code)) if code else None
