@@ -221,6 +221,10 @@ def test_the_keys_at_the_top() -> None:
         ("persistence_granularity = 24", "persistence_granularity: it means nothing without persistence_timeout"),
         ("persistence_granularity = 129", "persistence_granularity: 129 is out of range"),
         ('persistence_granularity = "255.0.255.0"', "is neither a prefix length nor a netmask"),
+        ('persistence_granularity = "0.0.0.255"', "is neither a prefix length nor a netmask"),
+        ('persistence_granularity = "-5"', "is neither a prefix length nor a netmask"),
+        ('persistence_granularity = "0.0.0.0"', "is out of range"),
+        ("persistence_granularity = 0", "persistence_granularity: 0 is out of range"),
         (
             "persistence_timeout = 9\npersistence_granularity = 64",
             "persistence_granularity: 64 is out of range; use 1-32",
@@ -238,6 +242,7 @@ def test_the_keys_at_the_top() -> None:
         ('check = { type = "TCP", path = "/" }', 'check.path: it is a key of a check of type "HTTP"'),
         ('check = { type = "HTTP", status_code = "20x" }', "is neither a status nor a range"),
         ('check = { type = "HTTP", status_code = "299-200" }', "is neither a status nor a range"),
+        ('check = { type = "HTTP", status_code = [] }', "the list is empty"),
         ('check = { type = "HTTP", digest = "abc" }', 'digest: "abc" is no MD5 sum'),
         ('check = { type = "HTTP", regex = "(" }', 'regex: "(" is no regular expression'),
         ('check = { type = "HTTP", path = "x" }', 'path: "x" is not a path'),
@@ -348,3 +353,36 @@ def test_a_check_without_a_port_to_ask() -> None:
 def test_a_check_asks_from_an_address_of_the_same_family() -> None:
     (only,) = complaints(HEAD + REAL + 'check = { type = "TCP", bindto = "2001:db8::1" }\n')
     assert "check: bindto is IPv6, and 198.51.100.11, which is asked, is not" in only
+
+
+def test_a_regular_expression_may_be_of_any_script() -> None:
+    found = server(HEAD + "check = { type = 'HTTP', regex = '\\u00e9t\u00e9' }\n" + REAL)
+    assert isinstance(found.real_servers[0].checks[0], HttpCheck)
+
+
+def test_a_group_may_have_several_ports_with_dr() -> None:
+    group = '[[virtual_server_group]]\nname = "g"\nmembers = ["192.0.2.100 80", "192.0.2.100 443"]\n'
+    found = server(group + '[[virtual_server]]\nvirtual_server_group = "g"\nlvs_method = "DR"\n' + REAL)
+    assert (len(found.keys), found.real_servers[0].port) == (2, 0)
+    (only,) = complaints(
+        group + '[[virtual_server]]\nvirtual_server_group = "g"\nlvs_method = "DR"\n' + REAL + "port = 80"
+    )
+    assert "DR does not map port 80, 443 to 80" in only
+
+
+def test_one_group_of_marks_in_both_families() -> None:
+    group = '[[virtual_server_group]]\nname = "g"\nmembers = ["fwmark 3"]\n'
+    one = '[[virtual_server]]\nvirtual_server_group = "g"\nlvs_method = "DR"\n'
+    ipv6 = '[[virtual_server.real_server]]\naddress = "2001:db8::1"\n'
+    assert [found.name for found in servers(group + one + REAL + one + ipv6)] == ["TCP group g", "TCP group g (IPv6)"]
+
+
+def test_the_sorry_server_is_no_real_server_as_well() -> None:
+    (only,) = complaints(HEAD + 'sorry_server = { address = "198.51.100.11" }\n' + REAL)
+    assert "sorry_server: 198.51.100.11 is a real server of it already" in only
+
+
+def test_an_address_is_masqueraded_or_not_for_all_ports() -> None:
+    text = HEAD + "masquerade = true\n" + REAL + HEAD.replace("80", "443") + "masquerade = false\n" + REAL
+    (only,) = complaints(text)
+    assert f"virtual_server[1].masquerade: 192.0.2.100 has it otherwise (line {LINE})" in only

@@ -126,3 +126,8 @@ class Config(Struct, frozen=True):
     node_settings: NodeSettings = NodeSettings.KEEP
     resync_interval: float = 30.0
     """Seconds after which the kernel's table of virtual servers is looked at anew."""
+
+    @property
+    def belongings(self) -> Path:
+        """The file that says what of the kernel's is ours; see `vrrpd.director.belongings`."""
+        return self.control_socket.with_name(f"{self.control_socket.name}.ipvs")

@@ -53,14 +53,17 @@ def granularity(raw: object) -> int:
     """A prefix length, or for IPv4 a netmask; returns the prefix length."""
     remedy = 'use a prefix length such as 24, or for IPv4 a netmask such as "255.255.255.0"'
     if isinstance(raw, int) and not isinstance(raw, bool):
-        if not 1 <= raw <= 128:
-            raise Refused(f"{shown(raw)} is out of range", remedy)
-        return raw
-    written = printable(raw, remedy)
-    try:
-        return IPv4Network(f"0.0.0.0/{written}").prefixlen if "." in written else int(written)
-    except ValueError:
-        raise Refused(f"{shown(raw)} is neither a prefix length nor a netmask", remedy) from None
+        length = raw
+    else:
+        written = printable(raw, remedy)
+        masks = (str(IPv4Network((0, bits)).netmask) for bits in range(33))
+        length = next((bits for bits, mask in enumerate(masks) if written in (mask, str(bits))), -1)
+        length = int(written) if length < 0 and re.fullmatch("[0-9]{2,3}", written) else length
+        if length < 0:
+            raise Refused(f"{shown(raw)} is neither a prefix length nor a netmask", remedy)
+    if not 1 <= length <= 128:
+        raise Refused(f"{shown(raw)} is out of range", remedy)
+    return length
 
 
 def command(raw: object) -> Command:
@@ -82,6 +85,8 @@ def command(raw: object) -> Command:
 
 def status_codes(raw: object) -> tuple[tuple[int, int], ...]:
     """200, "200-299", or a list of these."""
+    if raw == []:
+        raise Refused("the list is empty, so that nothing would do", 'use 200, "200-299", or a list of these')
     return tuple(_range_of_codes(each) for each in (raw if isinstance(raw, list) else [raw]))
 
 
@@ -107,7 +112,7 @@ def pattern(raw: object) -> str:
     remedy = "use a regular expression; a literal string keeps its backslashes: '\\d+ servers'"
     written = printable(raw, remedy)
     try:
-        re.compile(written.encode())
+        re.compile(written)
     except re.error as error:
         raise Refused(f"{shown(raw)} is no regular expression: {error}", remedy) from None
     return written

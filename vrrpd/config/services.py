@@ -1,6 +1,6 @@
 """Virtual servers as the file has them, in keepalived's words: what is to be served, by whom, and who is well.
 
-`vrrpd.ipvs.desired` makes a table of them. Whoever else knows of services, such as an API server, makes these first.
+`vrrpd.director.service` makes a table of them. Whoever else knows of services, such as a cluster, makes these first.
 """
 
 from enum import StrEnum
@@ -10,6 +10,8 @@ from msgspec import Struct
 from vrrpd.ipvs.model import Flag, Method, Protocol, RealServerKey, Scheduler, ServiceAddress, VirtualServerKey
 from vrrpd.protocol.advert import IPAddress
 
+DRAIN_TIMEOUT = 60.0
+"""Seconds that connections may go on, unless configured otherwise."""
 Command = tuple[str, ...]
 """A program with an absolute path and its arguments; no shell takes part."""
 
@@ -167,8 +169,13 @@ class VirtualServerSettings(Struct, frozen=True):
     vrrp_weight: int = 0
     """Added to the priority of the instances that hold its addresses while there is no quorum; -253 to 0."""
     masquerade: Masquerade = Masquerade.AUTO
-    drain_timeout: float = 60.0
+    drain_timeout: float = DRAIN_TIMEOUT
     """Seconds that connections of a real server which is taken out of the configuration may go on."""
+
+    @property
+    def everybody(self) -> tuple[RealServerSettings, ...]:
+        """The real servers, and the sorry server if there is one."""
+        return self.real_servers if self.sorry_server is None else (*self.real_servers, self.sorry_server)
 
     @property
     def addresses(self) -> tuple[IPAddress, ...]:

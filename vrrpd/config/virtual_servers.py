@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from ipaddress import IPv4Address, IPv6Address
+from itertools import chain
 from typing import Any
 
 from msgspec.structs import replace
@@ -10,7 +11,15 @@ from vrrpd.config.problems import KeyPath, Refused, Report, shown
 from vrrpd.config.schema import Table, read_table
 from vrrpd.config.service_keys import CHECKS, GROUP, REAL_SERVER, SORRY_SERVER, TIMING, VIRTUAL_SERVER
 from vrrpd.config.service_kinds import host
-from vrrpd.config.services import Check, HttpCheck, MiscCheck, PingCheck, RealServerSettings, VirtualServerSettings
+from vrrpd.config.services import (
+    Check,
+    HttpCheck,
+    Masquerade,
+    MiscCheck,
+    PingCheck,
+    RealServerSettings,
+    VirtualServerSettings,
+)
 from vrrpd.ipvs.model import FirewallMark, Flag, Method, Protocol, Scheduler, ServiceAddress, VirtualServerKey
 from vrrpd.protocol.advert import Family, IPAddress
 
@@ -135,6 +144,7 @@ class _Reader:
         self._groups = groups
         self._held = held
         self._taken: dict[VirtualServerKey, KeyPath] = {}
+        self._masqueraded: dict[IPAddress, tuple[bool, KeyPath]] = {}
 
     def read(self, raw: Mapping[str, Any], path: KeyPath) -> VirtualServerSettings | None:
         """The virtual server; None if it has an error, which is in the report."""
@@ -147,10 +157,11 @@ class _Reader:
         family = next((Family.of(real.address) for real in (*located.values(), *([sorry] if sorry else []))), None)
         keys = self._keys(values, protocol, family, path)
         self._refuse_nonsense(values, keys, path)
+        self._refuse_contradiction(values.get("masquerade"), keys, (*path, "masquerade"))
         if keys:
             located = {real_path: self._fitted(real, keys, real_path) for real_path, real in located.items()}
             sorry = sorry and self._fitted(sorry, keys, (*path, "sorry_server"))
-        self._refuse_doubles(located)
+        self._refuse_doubles(located, {(*path, "sorry_server"): sorry} if sorry else {})
         if values.get("ops"):
             self._refuse_nat_of_single_packets(located.values(), path)
         if len(report.problems) > before:
@@ -205,7 +216,7 @@ class _Reader:
             first = self._taken.setdefault(key, path)
             if first is not path:
                 where = self._report.line(first)
-                wrong = f"{shown_key(key)} is served already (line {where})"
+                wrong = f"{key} is served already (line {where})"
                 self._report.add((*path, ways[0]), wrong, "make one virtual server of both")
         return keys
 
@@ -325,10 +336,10 @@ class _Reader:
             version = real.address.version
             wrong = f"{real.address} is IPv{version}, and the virtual server is not"
             self._report.add((*path, "address"), wrong, "use one family, or TUN")
-        port = real.port if real.port >= 0 else (ports.pop() if len(ports) == 1 else 0)
-        if real.method is not Method.NAT and any(port != other for other in ports):
+        port = real.port if real.port >= 0 else (min(ports) if len(ports) == 1 else 0)
+        if real.method is not Method.NAT and real.port >= 0 and ports != {real.port}:
             virtual = ", ".join(map(str, sorted(ports)))
-            wrong = f"{real.method.name} does not map port {virtual} to {port}"
+            wrong = f"{real.method.name} does not map port {virtual} to {real.port}"
             self._report.add((*path, "port"), wrong, f"remove it: {_NAT_ONLY}")
         elif real.method is Method.NAT and not port and ports - {0}:
             self._report.add((*path, "port"), "it is needed here", "add port = 1-65535")
@@ -341,14 +352,29 @@ class _Reader:
                 self._report.add((*path, "check"), wrong, "use an address of the same family")
         return replace(real, port=port)
 
+    def _refuse_contradiction(
+        self, masquerade: Masquerade | None, keys: tuple[VirtualServerKey, ...], path: KeyPath
+    ) -> None:
+        """It is a matter of the address, whatever the port."""
+        if masquerade in (None, Masquerade.AUTO):
+            return
+        asked = masquerade is Masquerade.ALWAYS
+        for key in keys:
+            if isinstance(key, ServiceAddress):
+                other, first = self._masqueraded.setdefault(key.address, (asked, path))
+                if other is not asked:
+                    wrong = f"{key.address} has it otherwise (line {self._report.line(first)})"
+                    self._report.add(path, wrong, "use one for all ports of an address")
+                    return
+
     def _refuse_nat_of_single_packets(self, real_servers: Iterable[RealServerSettings], path: KeyPath) -> None:
         if any(real.method is Method.NAT for real in real_servers):
             wrong = "the kernel forgets each packet at once, so that NAT cannot translate the reply"
             self._report.add((*path, "ops"), wrong, 'remove it, or use lvs_method = "DR"')
 
-    def _refuse_doubles(self, located: Mapping[KeyPath, RealServerSettings]) -> None:
+    def _refuse_doubles(self, *located: Mapping[KeyPath, RealServerSettings]) -> None:
         seen: set[tuple[IPAddress, int]] = set()
-        for path, real in located.items():
+        for path, real in chain.from_iterable(each.items() for each in located):
             place = real.address, real.port
             if place in seen:
                 self._report.add(
@@ -357,17 +383,12 @@ class _Reader:
             seen.add(place)
 
 
-def shown_key(key: VirtualServerKey) -> str:
-    """As people write it: `TCP 192.0.2.100:80`, `TCP [2001:db8::100]:80`, `fwmark 3 (IPv4)`."""
-    if isinstance(key, FirewallMark):
-        return f"fwmark {key.mark} (IPv{key.family.value})"
-    address = f"[{key.address}]" if key.family is Family.IPV6 else str(key.address)
-    return f"{key.protocol.name} {address}:{key.port}"
-
-
 def _name(values: Mapping[str, Any], keys: tuple[VirtualServerKey, ...]) -> str:
     group = values.get("virtual_server_group")
-    return f"{values.get('protocol', Protocol.TCP).name} group {group}" if group else shown_key(keys[0])
+    if not group:
+        return str(keys[0])
+    marks = any(isinstance(key, FirewallMark) and key.family is Family.IPV6 for key in keys)
+    return f"{values.get('protocol', Protocol.TCP).name} group {group}{' (IPv6)' if marks else ''}"
 
 
 def _flags(values: Mapping[str, Any]) -> Flag:
