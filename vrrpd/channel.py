@@ -49,6 +49,12 @@ class TellStatus(Struct, frozen=True):
     request: int
 
 
+class Ping(Struct, frozen=True):
+    """To the director: say that you are alive."""
+
+    request: int
+
+
 class SetDrained(Struct, frozen=True):
     """To the speaker: hand every address over and stay BACKUP, or compete again."""
 
@@ -103,7 +109,18 @@ class LogLine(Struct, frozen=True):
 
 
 Message = (
-    Begin | BeginDirecting | Apply | TellStatus | SetDrained | SetBurdens | Stop | Started | Holds | Answer | LogLine
+    Begin
+    | BeginDirecting
+    | Apply
+    | TellStatus
+    | Ping
+    | SetDrained
+    | SetBurdens
+    | Stop
+    | Started
+    | Holds
+    | Answer
+    | LogLine
 )
 
 

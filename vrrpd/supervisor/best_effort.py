@@ -10,7 +10,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from vrrpd.channel import Answer, Message, Stop, pack
+from vrrpd.channel import Answer, Message, Ping, Stop, pack
 from vrrpd.supervisor.child import EXIT_FAILED, Child
 
 log = logging.getLogger(__name__)
@@ -26,6 +26,10 @@ RESTART_DELAY_MAX = 60.0
 """Seconds until one that died is followed by another; doubled each time."""
 STABLE_AFTER = 60.0
 """Seconds that one must have lived for the delay to begin anew."""
+
+PING_INTERVAL = 10.0
+HANGS_AFTER = 45.0
+"""Seconds without an answer after which one is taken to hang, and is killed: as another starts, nothing is lost."""
 
 Answered = Callable[[dict[str, Any] | None], None]
 """Takes what it answers; None: nothing, for it is busy or dead."""
@@ -53,7 +57,9 @@ class BestEffort:
         self._start_at: float | None = None
         self._kill_at: float | None = None
         self._delay = RESTART_DELAY
-        self._stopped: Callable[[], None] | None = None
+        self._stopped: Callable[[int], None] | None = None
+        self._ping_at: float | None = None
+        self._heard_at = 0.0
         self._waiting: dict[int, tuple[float, Answered]] = {}
         self._requests = 0
         self._unsent = bytearray()
@@ -69,7 +75,7 @@ class BestEffort:
     @property
     def due(self) -> float | None:
         """When `do_what_is_due` has something to do, on `time.monotonic`."""
-        times = [when for when in (self._start_at, self._kill_at) if when is not None]
+        times = [when for when in (self._start_at, self._kill_at, self._ping_at) if when is not None]
         return min([*times, *(when for when, _ in self._waiting.values())], default=None)
 
     def do_what_is_due(self, now: float) -> None:
@@ -80,14 +86,26 @@ class BestEffort:
             self._kill_at = None
             log.error("the %s did not stop within %g s; killing it", self._what, STOP_TIMEOUT)
             os.kill(self.child.pid, signal.SIGKILL)
+        if self._ping_at is not None and now >= self._ping_at and self.child:
+            self._ping_at = now + PING_INTERVAL
+            if now - self._heard_at > HANGS_AFTER:
+                log.error("%s %d has not answered for %g s; killing it", self._what, self.child.pid, HANGS_AFTER)
+                os.kill(self.child.pid, signal.SIGKILL)
+            else:
+                self.ask(Ping, lambda _: None)
         for request in [request for request, (when, _) in self._waiting.items() if now >= when]:
             _, answered = self._waiting.pop(request)
             answered(None)
 
+    @property
+    def wanted(self) -> bool:
+        """Whether it is there, or will be again."""
+        return self.child is not None or self._start_at is not None
+
     def start(self) -> None:
         """Fork it, unless it is there already."""
         self._start_at = None
-        if self.child or self._stopped:
+        if self.child:
             return
         try:
             child = self.child = Child.fork(self._what, self._become)
@@ -99,14 +117,20 @@ class BestEffort:
         self._selector.register(child.channel, selectors.EVENT_READ, partial(self._serve, child))
         self._selector.register(child.pidfd, selectors.EVENT_READ, partial(self._died, child))
         self._unsent.clear()
+        self._heard_at = time.monotonic()
+        self._ping_at = self._heard_at + PING_INTERVAL
         self.tell(self.greeting())
 
-    def stop(self, stopped: Callable[[], None]) -> None:
-        """Have it clear away and end; `stopped` is called when it has."""
-        self._start_at = None
-        self._stopped = stopped
+    def stop(self, stopped: Callable[[int], None]) -> None:
+        """Have it clear away and end; `stopped` is called with its exit code when it has.
+
+        One that died a moment ago is started again for that.
+        """
+        if self._start_at is not None:
+            self.start()
+        self._start_at, self._stopped = None, stopped
         if self.child is None:
-            stopped()
+            stopped(0)
             return
         self._kill_at = time.monotonic() + STOP_TIMEOUT
         self.tell(Stop())
@@ -170,6 +194,7 @@ class BestEffort:
             data = b""
         if not data:
             self._selector.unregister(child.channel)
+        self._heard_at = time.monotonic()
         for message in child.inbox.feed(data):
             if not isinstance(message, Answer):
                 self._said(message)
@@ -184,18 +209,20 @@ class BestEffort:
         _, status = os.waitpid(child.pid, 0)
         self._selector.unregister(child.pidfd)
         child.close()
-        self.child, self._kill_at = None, None
+        self.child, self._kill_at, self._ping_at = None, None, None
         for request in [*self._waiting]:
             _, answered = self._waiting.pop(request)
             answered(None)
+        code = os.waitstatus_to_exitcode(status)
+        how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"exited with {code}"
         if self._stopped:
-            self._stopped()
+            if code:
+                log.error("%s %d %s while it was to clear away: something may stay", self._what, child.pid, how)
+            self._stopped(code)
             return
         self.restarts += 1
         if time.monotonic() - child.born > STABLE_AFTER:
             self._delay = RESTART_DELAY
-        code = os.waitstatus_to_exitcode(status)
-        how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"exited with {code}"
         log.error(
             "%s %d %s: everything stays as it is; another starts in %g s", self._what, child.pid, how, self._delay
         )

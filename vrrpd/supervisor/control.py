@@ -4,6 +4,7 @@
 <- {"ok": true, "result": {...}}            or {"ok": false, "error": "...", "problems": ["..."]}
 """
 
+import contextlib
 import errno
 import json
 import os
@@ -33,13 +34,13 @@ class Connection:
         self.asked = False
         """Whether its request is here; its answer may take the speaker a while."""
         self._received = b""
-        self._to_send = b""
+        self._to_send = memoryview(b"")
         sock.setblocking(False)
         server.selector.register(sock, selectors.EVENT_READ, self._readable)
 
     def answer(self, result: JSON) -> None:
         """Send the answer and hang up; a client that is gone already misses it."""
-        self._to_send = json.dumps(result).encode() + b"\n"
+        self._to_send = memoryview(json.dumps(result).encode() + b"\n")
         if self in self._server.connections:
             self._server.selector.register(self._socket, selectors.EVENT_WRITE, self._writable)
 
@@ -119,7 +120,8 @@ class ControlServer:
             connection.close()
         self.selector.unregister(self._listener)
         self._listener.close()
-        self.path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # its directory may be read-only by now
+            self.path.unlink(missing_ok=True)
 
     def abandon(self) -> None:
         """Close the descriptors in a forked child; the socket goes on in the parent."""

@@ -34,12 +34,12 @@ class Directing(BestEffort):
         return BeginDirecting(self._config, self._held)
 
     def configure(self, config: Config, answered: Answered = lambda _: None) -> None:
-        """This is the configuration now; a director is started when there is something to direct."""
+        """This is the configuration now; a director is started when there is something to direct, or to clear away."""
         self._config = config
         if self.child:
             self.ask(lambda request: Apply(request, config), answered)
             return
-        if config.virtual_servers and self._start_at is None:
+        if (config.virtual_servers or config.belongings.exists()) and not self.wanted:
             self.start()
         answered({})
 

@@ -90,6 +90,8 @@ class Supervisor:
             self._control.close()
             raise
         self._speaker: Child | None = None
+        self._dying: set[Child] = set()
+        """Speakers that another has replaced, and that the kernel has not cleared away yet."""
         self._standby: Child | None = None
         """Forked and ready, to begin in the moment in which the speaker dies."""
         self._director = Directing(self._selector, self._let_go_in_child, self._director_says)
@@ -103,6 +105,7 @@ class Supervisor:
         self._crash_loop_pause = CRASH_LOOP_PAUSE
         self._restarts = 0
         self._drained = False
+        self._wake = socket.socketpair()
         self._born = time.monotonic()
         self._ledger = Ledger()
         self._replies: dict[int, tuple[float, Reply]] = {}
@@ -111,8 +114,8 @@ class Supervisor:
 
     def run(self) -> int:
         """Run until SIGTERM or SIGINT; returns the exit code."""
-        wake, waker = socket.socketpair()
-        for end in (wake, waker):
+        wake, waker = self._wake
+        for end in self._wake:
             end.setblocking(False)
         signal.set_wakeup_fd(waker.fileno())
         self._selector.register(wake, selectors.EVENT_READ, lambda: self._signalled(wake))
@@ -204,9 +207,11 @@ class Supervisor:
     def _let_go_in_child(self) -> None:
         """A child that kept what is the parent's would not notice that the parent, or another child, has died."""
         signal.set_wakeup_fd(-1)
-        for child in (self._speaker, self._standby, self._director.child):
+        for child in (self._speaker, self._standby, self._director.child, *self._dying):
             if child:
                 child.close()
+        for end in self._wake:
+            end.close()
         self._control.abandon()
         self._selector.close()
 
@@ -227,11 +232,14 @@ class Supervisor:
             if speaker is self._speaker:
                 self._director.hold(message)
         elif isinstance(message, Started):
+            if speaker is not self._speaker:
+                return
             self._director.hold_only_news()
             self._ever_started = True
             notify("READY=1")
-            self._director.configure(self._config)  # the speaker first: it is the one who is waited for
             self._keep_standby()
+            if not self._director.wanted:  # after the speakers: they are waited for
+                self._director.configure(self._config)
         elif isinstance(message, Answer) and message.request in self._replies:
             _, reply = self._replies.pop(message.request)
             reply({"ok": True, "result": message.result})
@@ -253,6 +261,7 @@ class Supervisor:
         """Have another go on, unless that is done already, or it was to stop, or it could not even start."""
         if self._speaker is speaker and not self._stopping and self._ever_started:
             self._speaker = None
+            self._dying.add(speaker)
             self._restart(speaker)
 
     def _speaker_died(self, speaker: Child) -> None:
@@ -264,9 +273,10 @@ class Supervisor:
         _, status = os.waitpid(speaker.pid, 0)
         self._selector.unregister(speaker.pidfd)
         speaker.close()
+        self._dying.discard(speaker)
         code = os.waitstatus_to_exitcode(status)
         how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"exited with {code}"
-        if self._stopping:
+        if self._stopping and self._speaker in (speaker, None):
             if code:
                 log.error("the speaker %s while it was to stop: removing what it may have left", how)
                 self._resign()
@@ -328,7 +338,7 @@ class Supervisor:
 
     @property
     def _stop_timeout(self) -> float:
-        return STOP_TIMEOUT + max(instance.advert_int for instance in self._config.instances)
+        return STOP_TIMEOUT + max((instance.advert_int for instance in self._config.instances), default=0.0)
 
     def _signalled(self, wake: socket.socket) -> None:
         for number in wake.recv(64):
@@ -356,11 +366,10 @@ class Supervisor:
     def _end(self, code: int) -> None:
         """The addresses are gone; now the virtual servers go, and then we."""
         self._speaker, self._kill_at = None, None
-        self._exit_code_to_be = code
-        self._director.stop(self._ended)
+        self._director.stop(partial(self._ended, code))
 
-    def _ended(self) -> None:
-        self._exit_code = self._exit_code_to_be
+    def _ended(self, speakers: int, directors: int) -> None:
+        self._exit_code = speakers or (EXIT_FAILED if directors else EXIT_OK)
 
     def _ask(self, message: Callable[[int], Message], reply: Reply) -> None:
         if self._speaker is None:
@@ -375,10 +384,14 @@ class Supervisor:
 
     def _status_with(self, connection: Connection, directors: dict[str, Any] | None) -> None:
         """With the director's part, if there is one."""
+        if directors is None:
+            directors = {"virtual_servers": []}
+            if self._director.wanted:
+                directors["ipvs"] = {"errors": ["the director does not answer: it is busy, hangs, or starts"]}
 
         def reply(answer: dict[str, Any]) -> None:
             if answer["ok"]:
-                answer["result"] = self._about() | answer["result"] | (directors or {"virtual_servers": []})
+                answer["result"] = self._about() | answer["result"] | directors
             connection.answer(answer)
 
         if self._speaker is None:
@@ -450,7 +463,7 @@ class Supervisor:
             if answer["ok"]:
                 answer["result"] |= settings
                 log.info("reloaded %s: %s", self._path, _summary(answer["result"]))
-            self._director.configure(config, lambda _: reply(answer))
+            self._director.configure(config, lambda directors: reply(_with_directors(answer, directors)))
 
         self._config = config
         if self._speaker is None:  # the next one begins with it
@@ -462,6 +475,13 @@ class Supervisor:
 
 def _note_only(_number: int, _frame: object) -> None:
     """Signals are handled by their number on the wake-up descriptor; this keeps their default action away."""
+
+
+def _with_directors(answer: dict[str, Any], directors: dict[str, Any] | None) -> dict[str, Any]:
+    """What a reload comes to, if the director says nothing as well."""
+    if directors is None and answer["ok"]:
+        return {"ok": False, "error": "applied, but the director does not answer: virtual servers are to follow"}
+    return answer
 
 
 def _speakers(config: Config) -> Config:
