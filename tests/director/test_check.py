@@ -30,8 +30,8 @@ address = "198.51.100.11"
 """, "vrrpd.toml"), {})  # fmt: skip
     assert str(summary) == "TCP 192.0.2.100:80: wlc, NAT, 1 real server, programmed whoever is master"
     assert str(replies) == (
-        "TCP 192.0.2.100:80: clients are masqueraded (no virtual address is in their network): real servers see this "
-        "host's address as the client's"
+        "TCP 192.0.2.100:80: clients are masqueraded (no other virtual address is in their network): real servers see "
+        "this host's address as the client's"
     )
 
 
@@ -44,6 +44,11 @@ address = "198.51.100.11"
         ('address = "192.0.2.99"\nport = 80', "no [[vrrp_instance]] and no interface has 192.0.2.99"),
         ("fwmark = 7", "serves what the firewall of this host marks with 7"),
         ("quorum = 2", "the weights come to 1: a quorum of 2 is never reached"),
+        ("quorum = 1\nhysteresis = 0\nweight = 1", "1 real server"),
+        ("weight = 3\nquorum = 3\nhysteresis = 1", "a quorum that was lost is never gained again"),
+        ("ha_suspend = true\nvrrp_weight = -5", "ha_suspend has no effect beside vrrp_weight"),
+        ("fwmark = 7\nmasquerade = true", "masquerade has no effect on firewall marks"),
+        ('fwmark = 7\nlvs_method = "DR"', "it is programmed on a BACKUP as well"),
         ("masquerade = true", "clients are masqueraded (asked for)"),
         ("masquerade = false", "real servers must send their replies through this host"),
         ('protocol = "UDP"', "a TCP check says nothing of a UDP service"),

@@ -12,10 +12,11 @@ from vrrpd.ipvs.model import Method, Protocol, Scheduler
 VS = "net/ipv4/vs/"
 ALWAYS = {f"{VS}expire_nodest_conn": "1"}
 DIRECT = real(1, method=Method.DR)
+KERNEL = (6, 1)
 
 
 def test_without_virtual_servers_nothing_is_needed() -> None:
-    assert needed([], masquerades=False) == {}
+    assert needed([], KERNEL, masquerades=False) == {}
 
 
 @pytest.mark.parametrize(
@@ -32,13 +33,13 @@ def test_without_virtual_servers_nothing_is_needed() -> None:
     ],
 )
 def test_each_needs_its_own(server: object, more: dict[str, str]) -> None:
-    assert needed([server], masquerades=False) == ALWAYS | more  # type: ignore[list-item]
+    assert needed([server], KERNEL, masquerades=False) == ALWAYS | more  # type: ignore[list-item]
 
 
 def test_masquerading_needs_conntrack_and_before_5_9_another_mode() -> None:
     conntrack = ALWAYS | {f"{VS}conntrack": "1"}
-    assert needed([settings(DIRECT)], masquerades=True, kernel=(5, 9)) == conntrack
-    assert needed([settings(DIRECT)], masquerades=True, kernel=(5, 8)) == conntrack | {f"{VS}conn_reuse_mode": "0"}
+    assert needed([settings(DIRECT)], (5, 9), masquerades=True) == conntrack
+    assert needed([settings(DIRECT)], (5, 8), masquerades=True) == conntrack | {f"{VS}conn_reuse_mode": "0"}
 
 
 @pytest.fixture
@@ -50,18 +51,22 @@ def proc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_what_is_wrong_is_made_right_and_put_back(proc: Path) -> None:
-    made = Node({})
-    assert made.want({"a": "1", "b": "1"}, may_write=True)
-    assert not made.want({"a": "1", "b": "1"}, may_write=True)
+    made, remembered = Node({}), []
+
+    def remember() -> None:
+        remembered.append((dict(made.originals), (proc / "a").read_text(encoding="ascii")))
+
+    for _ in range(2):
+        made.want({"a": "1", "b": "1"}, remember, may_write=True)
     assert (proc / "a").read_text(encoding="ascii") == "1"
-    assert made.originals == {"a": "0"}
+    assert remembered == [({"a": "0"}, "0\n")]  # once, and before anything was changed
     made.restore()
     assert ((proc / "a").read_text(encoding="ascii"), made.originals) == ("0", {})
 
 
 def test_what_an_earlier_life_found_is_what_comes_back(proc: Path) -> None:
     made = Node({"a": "7"})
-    made.want({"a": "1"}, may_write=True)
+    made.want({"a": "1"}, lambda: None, may_write=True)
     made.restore()
     assert (proc / "a").read_text(encoding="ascii") == "7"
 
@@ -69,7 +74,7 @@ def test_what_an_earlier_life_found_is_what_comes_back(proc: Path) -> None:
 def test_what_may_not_be_written_is_told_once(proc: Path, caplog: pytest.LogCaptureFixture) -> None:
     made = Node({})
     for _ in range(2):
-        assert not made.want({"a": "1"}, may_write=False)
+        made.want({"a": "1"}, lambda: None, may_write=False)
     assert made.missing == {"a": "is 0, and should be 1"}
     assert [record.getMessage() for record in caplog.records] == ["a is 0, and should be 1; run sysctl -w a=1"]
     assert (proc / "a").read_text(encoding="ascii") == "0\n"
@@ -77,6 +82,6 @@ def test_what_may_not_be_written_is_told_once(proc: Path, caplog: pytest.LogCapt
 
 def test_what_the_kernel_does_not_have_is_told(proc: Path) -> None:
     made = Node({})
-    assert not made.want({"c/d": "1"}, may_write=True)
+    made.want({"c/d": "1"}, lambda: None, may_write=True)
     assert made.missing == {"c/d": "cannot be set to 1: No such file or directory"}
     assert not (proc / "c").exists()

@@ -13,8 +13,8 @@ def told(*commands: tuple[str, ...], patience: float = 20.0) -> None:
     async def tell() -> None:
         notifier = Notifier()
         for command in commands:
-            notifier.tell(command)
-        notifier.tell(None)
+            notifier.tell("web", command)
+        notifier.tell("web", None)
         await notifier.close(patience)
 
     asyncio.run(tell())
@@ -52,3 +52,21 @@ def test_the_end_does_not_wait_for_ever(tmp_path: Path) -> None:
     path = tmp_path / "words"
     told(("/bin/sleep", "600"), append(path, "never"), patience=0.1)
     assert not path.exists()
+
+
+def test_one_virtual_server_does_not_wait_for_another(tmp_path: Path) -> None:
+    path = tmp_path / "words"
+
+    async def tell() -> None:
+        notifier = Notifier()
+        notifier.tell("slow", ("/bin/sh", "-c", f"until grep -q fast {path}; do sleep 0.02; done; echo slow >> {path}"))
+        notifier.tell("fast", append(path, "fast"))
+        await notifier.close(20)
+
+    asyncio.run(tell())
+    assert path.read_text() == "fast\nslow\n"
+
+
+def test_what_is_not_called_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    told(("/bin/sleep", "600"), ("/bin/true",), ("/bin/true",), patience=0.1)
+    assert "1 programs are broken off, and 2 are not called" in caplog.text

@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 
 from tests.director.services import KEY, VIP, place, real, settings
 from vrrpd.config.services import VirtualServerSettings
-from vrrpd.director.service import Health, Service
-from vrrpd.ipvs.model import FirewallMark, Method, Protocol, ServiceAddress
+from vrrpd.director.service import Health, Service, adopted
+from vrrpd.ipvs.model import FirewallMark, Method, Protocol, RealServer, ServiceAddress, virtual_server
 from vrrpd.protocol.advert import Family
 
 FAILED = Health(up=False)
@@ -54,7 +54,7 @@ def test_without_a_quorum_the_sorry_server_serves_alone() -> None:
     service = Service(settings(real(1), real(2), quorum=2, sorry_server=sorry))
     assert weights(service) == {1: 1, 2: 1}
     service.hear(place(1), FAILED)
-    assert weights(service) == {99: 5}
+    assert weights(service) == {2: 0, 99: 5}  # connections of one that is well may go on
     service.hear(place(1), Health())
     assert weights(service) == {1: 1, 2: 1}
 
@@ -86,6 +86,27 @@ def test_dr_is_for_the_one_that_holds_the_address() -> None:
     assert service.table(frozenset({VIP})) == {}
 
 
+def test_a_firewall_mark_without_addresses_is_everywhere() -> None:
+    key = FirewallMark(3, Family.IPV4)
+    service = Service(VirtualServerSettings("m", (key,), (real(1, method=Method.DR, port=0),), method=Method.DR))
+    assert [*service.table(frozenset({VIP}))] == [key]
+
+
+def test_dr_of_every_real_server_is_dr_of_the_virtual_server() -> None:
+    service = Service(settings(real(1, method=Method.DR), real(2, method=Method.DR)))
+    assert service.table(frozenset({VIP})) == {}
+    assert service.moves
+
+
+def test_what_an_earlier_life_gave_connections_to_was_well() -> None:
+    configured = settings(real(1), real(2), real(3), real(4, weight=0), alpha=True)
+    reals = (RealServer(place(1)), RealServer(place(3), weight=0), RealServer(place(4), weight=0))
+    found = adopted(configured, {KEY: virtual_server(KEY, reals)})
+    assert {key.address for key, health in found.items() if health.up} == {place(1).address, place(4).address}
+    assert weights(Service(configured, adopted=found)) == {1: 1, 4: 0}
+    assert adopted(configured, {}) == {}
+
+
 def test_of_both_methods_nat_stays() -> None:
     service = Service(settings(real(1), real(2, method=Method.DR)))
     assert weights(service) == {1: 1, 2: 1}
@@ -98,7 +119,7 @@ def test_each_member_of_a_group_gets_the_real_servers() -> None:
     table = service.table(frozenset())
     assert [*table] == [*keys]
     assert [next(iter(table[key].real_servers)) for key in keys] == [place(1, 80), place(1, 81), place(1, 0)]
-    assert [*service.table(frozenset({VIP}))] == [keys[2]]
+    assert service.table(frozenset({VIP})) == {}
 
 
 def test_a_reload_forgets_nothing_that_was_found() -> None:
@@ -118,6 +139,6 @@ def test_a_reload_that_takes_the_checks_away_takes_the_failure_along() -> None:
 
 def test_what_it_knows() -> None:
     service = Service(settings(real(1, port=8080), real(2, method=Method.DR), sorry_server=real(9)))
-    known = [place(1, 8080), place(2), place(2, 81), place(9)]
-    assert all(map(service.knows, known))
-    assert not any(map(service.knows, [place(1), place(3), place(9, 81)]))
+    known = [place(1, 8080), place(2), place(9)]
+    assert all(service.knows(KEY, key) for key in known)
+    assert not any(service.knows(KEY, key) for key in [place(1), place(2, 81), place(3), place(9, 81)])

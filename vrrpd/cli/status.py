@@ -88,12 +88,11 @@ def _virtual_servers(status: dict[str, Any]) -> list[str]:
     if servers:
         lines += ["", _SERVER_COLUMNS]
     for server in servers:
-        health = "" if server["programmed"] else "not here, as it is not MASTER"
-        health = health if server["quorum"] else "no quorum"
+        health = [] if server["programmed"] else ["not in the kernel"]
+        health += [] if server["quorum"] else ["no quorum"]
         rate = server["connections_per_second"]
-        lines.append(
-            f"{server['name']:<40}{server['lvs_sched']:<7}{server['lvs_method']:<32}{rate:<8}{health}".rstrip()
-        )
+        which = f"{server['key']:<40}{server['lvs_sched']:<7}{server['lvs_method']:<32}"
+        lines.append(f"{which}{rate:<8}{', '.join(health)}".rstrip())
         lines += [_real_server(real) for real in server["real_servers"]]
     return lines
 

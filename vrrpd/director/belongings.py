@@ -28,7 +28,8 @@ class Belongings:
         found = self._read()
         self.virtual_servers: frozenset[VirtualServerKey] = _keys(found.get("virtual_servers"))
         sysctls = found.get("sysctls")
-        self.sysctls: dict[str, str] = dict(sysctls) if isinstance(sysctls, dict) else {}
+        known = sysctls.items() if isinstance(sysctls, dict) else ()
+        self.sysctls: dict[str, str] = {name: value for name, value in known if _is_setting(name, value)}
         """What the kernel's settings were before we changed them."""
         self.masquerade = found.get("masquerade") is True
         """Whether we may have rules in the firewall."""
@@ -38,7 +39,7 @@ class Belongings:
             found = json.loads(self._path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             return {}
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             log.warning("%s: %s; virtual servers that an earlier vrrpd has left stay, if any", self._path, error)
             return {}
         return found if isinstance(found, dict) else {}
@@ -53,7 +54,8 @@ class Belongings:
     def write(self) -> None:
         """Write it down; nothing to say, no file."""
         if not self.virtual_servers and not self.sysctls and not self.masquerade:
-            self._path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                self._path.unlink(missing_ok=True)
             return
         content = {
             "virtual_servers": [*map(_entry, self.virtual_servers)],
@@ -68,6 +70,10 @@ class Belongings:
             log.warning("%s: %s; should vrrpd be killed, the next one will not know what is its", self._path, error)
             with contextlib.suppress(OSError):
                 temporary.unlink(missing_ok=True)
+
+
+def _is_setting(name: str, value: object) -> bool:
+    return name.startswith("net/") and ".." not in name and isinstance(value, str)
 
 
 def _entry(key: VirtualServerKey) -> list[Any]:

@@ -64,8 +64,10 @@ def _who_serves(server: VirtualServerSettings, _: Config, __: Interfaces) -> Ite
     real_servers, total = server.real_servers, sum(real.weight for real in server.real_servers)
     if not real_servers and not server.sorry_server:
         yield warning(server.name, "it has no real servers: clients are refused")
-    elif total < server.quorum + (server.hysteresis if server.alpha else 0):
+    elif total < server.quorum:
         yield warning(server.name, f"the weights come to {total}: a quorum of {server.quorum} is never reached")
+    elif total < server.quorum + server.hysteresis:
+        yield warning(server.name, f"the weights come to {total}: a quorum that was lost is never gained again")
     unchecked = [real for real in real_servers if not real.checks]
     if unchecked:
         who = "its real servers are" if len(unchecked) == len(real_servers) else f"{len(unchecked)} of them are"
@@ -88,9 +90,13 @@ def _replies(server: VirtualServerSettings, config: Config, _: Interfaces) -> It
     if all(real.method is not Method.NAT for real in server.real_servers):
         return
     own = [vip.interface_address for instance in config.instances for vip in instance.virtual_ipaddress]
-    hidden = masqueraded([server], own)
+    hidden = masqueraded(config.virtual_servers, own) & {*server.addresses}
     if hidden:
-        why = "asked for" if server.masquerade is Masquerade.ALWAYS else "no virtual address is in their network"
+        why = {
+            Masquerade.ALWAYS: "asked for",
+            Masquerade.AUTO: "no other virtual address is in their network",
+            Masquerade.NEVER: "another virtual server of this address needs it",
+        }[server.masquerade]
         yield note(
             server.name, f"clients are masqueraded ({why}): real servers see this host's address as the client's"
         )
@@ -128,6 +134,17 @@ def _direct(server: VirtualServerSettings, _: Config, __: Interfaces) -> Iterato
 def _rest(server: VirtualServerSettings, config: Config, _: Interfaces) -> Iterator[Finding]:
     if server.ha_suspend and not _holders(server, config):
         yield warning(server.name, "ha_suspend has no effect: no [[vrrp_instance]] has an address of it")
+    if server.ha_suspend and server.vrrp_weight:
+        yield warning(server.name, "ha_suspend has no effect beside vrrp_weight: the checks decide who is master")
+    marked = any(isinstance(key, FirewallMark) for key in server.keys)
+    if marked and server.masquerade is Masquerade.ALWAYS:
+        yield warning(server.name, "masquerade has no effect on firewall marks, which have no address to go by")
+    if marked and not server.addresses and any(real.method is not Method.NAT for real in server.real_servers):
+        yield warning(
+            server.name,
+            "nobody can tell who holds the address behind a mark: it is programmed on a BACKUP as well, which must not "
+            "be a real server of it",
+        )
 
 
 _RULES = (_summary, _nobody_holds_it, _who_serves, _replies, _direct, _rest)

@@ -47,6 +47,8 @@ class Checking:
                     checker.close()
                 if made:
                     self._checkers[place] = made
+                if known and made:
+                    self._changed(place)  # what one that is gone has found counts no more
             self.suspend(server, suspended=suspended(server))
         for left in before.values():
             for checker in left.values():

@@ -8,18 +8,19 @@ from typing import Any
 
 from vrrpd.channel import SetBurdens
 from vrrpd.config.model import Config
-from vrrpd.config.services import NodeSettings, VirtualServerSettings
+from vrrpd.config.services import DRAIN_TIMEOUT, VirtualServerSettings
 from vrrpd.director.belongings import Belongings
 from vrrpd.director.checking import Checking, Place
 from vrrpd.director.drain import Draining
-from vrrpd.director.masquerade import Masquerade, MasqueradeError, masqueraded
-from vrrpd.director.node import Node, needed
+from vrrpd.director.host import HostPreparation
+from vrrpd.director.masquerade import MasqueradeError
 from vrrpd.director.notify import Notifier
-from vrrpd.director.service import Health, Service
+from vrrpd.director.priorities import burdens
+from vrrpd.director.service import Health, Service, adopted
 from vrrpd.director.status import statuses
 from vrrpd.ipvs.kernel import Ipvs, IpvsError
-from vrrpd.ipvs.model import Activity, RealServerKey, ServiceActivity, VirtualServer, VirtualServerKey
-from vrrpd.ipvs.reconciler import Reconciler
+from vrrpd.ipvs.model import Activity, RealServerKey, ServiceActivity, Table, VirtualServer, VirtualServerKey
+from vrrpd.ipvs.reconciler import Reconciler, Refusal
 from vrrpd.ledger import RouterKey
 from vrrpd.protocol.advert import IPAddress
 
@@ -32,6 +33,8 @@ RETRY = 5.0
 DRAIN_POLL = 1.0
 NOTIFY_PATIENCE = 5.0
 """Seconds at the end for programs that wait to be called."""
+REFUSALS_TOLD = 5
+"""Refused entries that the log names; the status has them all."""
 
 
 class Director:
@@ -56,28 +59,24 @@ class Director:
         self._held = held
         self._away = _away(config, held)
         self._tell = tell
-        self._belongings = Belongings(config.control_socket.with_suffix(".ipvs"))
-        self._node = Node(self._belongings.sysctls)
-        self._masquerade = Masquerade()
+        self._belongings = Belongings(config.belongings)
+        self._host = HostPreparation(self._belongings)
         self._checking = Checking(loop, self._heard)
         self._notifier = Notifier()
-        self._to_hide: frozenset[IPAddress] = frozenset()
-        """Virtual addresses the clients of which are to be masqueraded."""
-        self._hidden: frozenset[IPAddress] = frozenset()
-        """Those the clients of which are."""
-        self._settings: dict[str, str] = {}
-        """Of the kernel, that are needed."""
         self._services: dict[str, Service] = {}
         self._by_key: dict[VirtualServerKey, Service] = {}
+        self._tables: dict[str, dict[VirtualServerKey, VirtualServer]] = {}
+        """What each service wants where its address is, ready for when it comes here."""
         self._table: dict[VirtualServerKey, VirtualServer] = {}
-        """What the services want, without those that are leaving."""
+        """What the services want here, without those that are leaving."""
         self._draining = Draining()
         self._ipvs: Ipvs | None = None
         self._reconciler: Reconciler | None = None
         self._errors: dict[str, str] = {}
         """Why the kernel is not as it should be, by what of it; told in the status."""
         self._told: set[str] = set()
-        self._burdens: Mapping[RouterKey, int] = {}
+        self._burdens: Mapping[RouterKey, int] | None = None
+        """None: an earlier life may have told some."""
         self._flush_timer: asyncio.TimerHandle | None = None
         self._flushed_at = float("-inf")
         self._resync_timer: asyncio.TimerHandle | None = None
@@ -85,26 +84,42 @@ class Director:
 
     def start(self) -> None:
         """Take over what an earlier life has left, and have the kernel as it should be."""
-        self.apply(self._config)
+        left: Table = {}
+        if self._config.virtual_servers or self._belongings.virtual_servers:
+            left = self._open() or {}
+        ours = {key: server for key, server in left.items() if key in self._belongings.virtual_servers}
+        before = {
+            server.name: Service(server, adopted=adopted(server, ours))
+            for server in self._config.virtual_servers
+            if not ours.keys().isdisjoint(server.keys)
+        }
+        self._take_up(self._config, before)
+        self._retire((left[key] for key in left.keys() & (ours.keys() | self._by_key.keys())), ())
+        self._carry_out()
 
     def apply(self, config: Config) -> None:
         """Make `config` the one in force."""
-        before, self._config = self._services, config
+        before, present = self._services, [*self._present.values()]
+        self._take_up(config, before)
+        self._retire(present, before.values())
+        self._carry_out()
+
+    def _take_up(self, config: Config, before: Mapping[str, Service]) -> None:
+        """Services and their checks, which go on where they are the same."""
+        self._config = config
         self._away = _away(config, self._held)
-        own = [vip.interface_address for instance in config.instances for vip in instance.virtual_ipaddress]
-        self._to_hide = masqueraded(config.virtual_servers, own)
-        self._settings = needed(config.virtual_servers, masquerades=bool(self._to_hide))
         self._services = {server.name: Service(server, before.get(server.name)) for server in config.virtual_servers}
         self._by_key = {key: service for service in self._services.values() for key in service.settings.keys}
-        if self._reconciler is not None:
-            self._retire(self._present.values(), before.values())
+        self._tables = {name: service.table(frozenset()) for name, service in self._services.items()}
         self._checking.apply(config.virtual_servers, self._rests, self._health)
         for service in self._services.values():
             earlier = before.get(service.settings.name)
             self._quorum_changed(service, had=earlier.has_quorum if earlier else True)
-        self._rebuild()
+
+    def _carry_out(self) -> None:
+        self._merge()
         self._weigh()
-        self._prepare_host()
+        self._host.want(self._config)
         self.flush()
         self._resync_later()
 
@@ -118,11 +133,11 @@ class Director:
     def _moved(self) -> None:
         """Addresses are here, or not, that were elsewhere."""
         self._away = _away(self._config, self._held)
+        self._merge()
+        self.flush()
         for service in self._services.values():
             if service.settings.ha_suspend:
                 self._checking.suspend(service.settings, suspended=self._rests(service.settings))
-        self._rebuild()
-        self.flush()
 
     def status(self) -> dict[str, Any]:
         """The part of `vrrpd status --json` that the director knows."""
@@ -135,8 +150,8 @@ class Director:
             "ipvs": {
                 "errors": [*self._errors.values()],
                 "drift": self._reconciler.drift if self._reconciler else 0,
-                "refused": [f"{refusal.step}: {refusal.reason}" for refusal in refusals],
-                "sysctls_missing": {name.replace("/", "."): why for name, why in self._node.missing.items()},
+                "refused": [*map(str, refusals)],
+                "sysctls_missing": self._host.missing,
                 "draining": len(self._draining),
             },
         }
@@ -151,32 +166,26 @@ class Director:
             if service.settings.omega:
                 for real in service.settings.real_servers:
                     if service.health[real.key].up:
-                        self._notifier.tell(real.notify_down)
+                        self._notifier.tell(service.settings.name, real.notify_down)
                 if service.has_quorum:
-                    self._notifier.tell(service.settings.quorum_down)
+                    self._notifier.tell(service.settings.name, service.settings.quorum_down)
         if reconciler := self._reconciler:
             self._reconcile(lambda: reconciler.want({}))
             self._belongings.note(reconciler.ours)
-        if self._belongings.masquerade:
-            self._try("masquerade", self._masquerade.close)
-        self._belongings.masquerade = False
-        if self._config.node_settings is NodeSettings.RESTORE:
-            self._node.restore()
-        self._node.originals.clear()
-        self._belongings.write()
+        self._try("host", self._host.leave)
         if self._ipvs:
             self._ipvs.close()
         await self._notifier.close(NOTIFY_PATIENCE)
 
     @property
-    def _present(self) -> Mapping[VirtualServerKey, VirtualServer]:
+    def _present(self) -> Table:
         """What the kernel has of ours, as far as we know."""
         return self._reconciler.desired if self._reconciler else {}
 
     def _rests(self, server: VirtualServerSettings) -> bool:
-        """Whether the checks of a virtual server are to rest (`ha_suspend`)."""
+        """Whether the checks of a virtual server rest (`ha_suspend`); not if they decide where its address is."""
         addresses = frozenset(server.addresses)
-        return server.ha_suspend and bool(addresses) and addresses <= self._away
+        return server.ha_suspend and not server.vrrp_weight and bool(addresses) and addresses <= self._away
 
     def _health(self, place: Place) -> Health:
         name, real = place
@@ -193,14 +202,16 @@ class Director:
         where = f"{name}: {real.address} port {real.port}"
         if health.up and not was_up:
             log.info("%s is well", where)
-            self._notifier.tell(real.notify_up)
+            self._notifier.tell(name, real.notify_up)
         elif was_up and not health.up:
             what = "gets weight 0" if real.inhibit_on_failure else "is taken out"
             log.warning("%s fails and %s: %s", where, what, "; ".join(self._checking.reasons(place)))
-            self._notifier.tell(real.notify_down)
+            self._notifier.tell(name, real.notify_down)
         self._quorum_changed(service, had=had)
-        self._table.update(service.table(self._away))
-        self._weigh()
+        self._tables[name] = service.table(frozenset())
+        self._table.update(self._table_of(service))
+        if had != service.has_quorum:
+            self._weigh()
         self._flush_soon()
 
     def _quorum_changed(self, service: Service, *, had: bool) -> None:
@@ -209,47 +220,41 @@ class Director:
             return
         if service.has_quorum:
             log.info("%s: the quorum is gained, weight %d", settings.name, service.weight)
-            self._notifier.tell(settings.quorum_up)
+            self._notifier.tell(settings.name, settings.quorum_up)
         else:
             instead = f"; {settings.sorry_server.address} serves instead" if settings.sorry_server else ""
             log.warning(
                 "%s: the quorum of %d is lost, weight %d%s", settings.name, settings.quorum, service.weight, instead
             )
-            self._notifier.tell(settings.quorum_down)
+            self._notifier.tell(settings.name, settings.quorum_down)
 
     def _weigh(self) -> None:
         """Tell what is to be added to the priorities of routers, if that is news."""
-        burdens: dict[RouterKey, int] = {}
-        for instance in self._config.instances:
-            addresses = {vip.address for vip in instance.virtual_ipaddress}
-            burden = sum(
-                service.settings.vrrp_weight
-                for service in self._services.values()
-                if not service.has_quorum and service.settings.vrrp_weight and addresses & {*service.settings.addresses}
-            )
-            if burden:
-                burdens[instance.key] = burden
-        if burdens != self._burdens:
-            self._burdens = burdens
-            self._tell(SetBurdens(burdens))
+        found = burdens(self._config.instances, self._services.values())
+        if found != self._burdens:
+            self._burdens = found
+            self._tell(SetBurdens(found))
 
-    def _rebuild(self) -> None:
-        away = self._away
+    def _merge(self) -> None:
         self._table = {}
         for service in self._services.values():
-            self._table.update(service.table(away))
+            self._table.update(self._table_of(service))
+
+    def _table_of(self, service: Service) -> dict[VirtualServerKey, VirtualServer]:
+        if service.moves and not self._away.isdisjoint(service.settings.addresses):
+            return service.table(self._away)
+        return self._tables[service.settings.name]
 
     def _retire(self, servers: Iterable[VirtualServer], before: Iterable[Service]) -> None:
         """Let those leave that the kernel has and the configuration has no more."""
         now = time.monotonic()
         timeouts = {key: each.settings.drain_timeout for each in before for key in each.settings.keys}
         timeouts |= {key: each.settings.drain_timeout for key, each in self._by_key.items()}
-        default = VirtualServerSettings("", ()).drain_timeout
-        self._draining.retire(servers, self._knows, lambda key: now + timeouts.get(key, default))
+        self._draining.retire(servers, self._knows, lambda key: now + timeouts.get(key, DRAIN_TIMEOUT))
 
     def _knows(self, key: VirtualServerKey, real: RealServerKey) -> bool:
         service = self._by_key.get(key)
-        return service is not None and service.knows(real)
+        return service is not None and service.knows(key, real)
 
     def _flush_soon(self) -> None:
         if self._flush_timer is None:
@@ -262,58 +267,51 @@ class Director:
             self._flush_timer.cancel()
             self._flush_timer = None
         self._flushed_at = self._loop.time()
-        reconciler = self._reconciler or self._open()
+        if self._reconciler is None and self._services and self._open() is None:
+            self._flush_timer = self._loop.call_later(RETRY, self.flush)
+        reconciler = self._reconciler
         if reconciler is None:
             return
         wanted = self._draining.overlay(self._table, self._away)
         self._belongings.note(reconciler.ours | wanted.keys())
+        self._prepare_host()
         self._reconcile(lambda: reconciler.want(wanted))
         self._belongings.note(reconciler.ours)
         if self._draining and self._drain_timer is None:
             self._drain_timer = self._loop.call_later(DRAIN_POLL, self._poll_draining)
 
-    def _open(self) -> Reconciler | None:
-        """The kernel's table, when there is anything to do in it."""
-        if not self._table and not self._belongings.virtual_servers:
-            return None
-        if not self._try("table", self._open_table):
-            self._flush_timer = self._loop.call_later(RETRY, self.flush)
+    def _open(self) -> Table | None:
+        """Everything that the kernel has, whoever put it there; None: it has no IPVS for us."""
+        table: dict[VirtualServerKey, VirtualServer] = {}
+
+        def read() -> None:
+            ipvs = Ipvs()
+            try:
+                table.update(ipvs.table())
+            except IpvsError:
+                ipvs.close()
+                raise
+            self._ipvs = ipvs
+
+        if not self._try("table", read):
             return None
         assert self._ipvs
-        table = self._ipvs.table()
-        ours = self._belongings.virtual_servers & table.keys()
-        self._retire([table[key] for key in ours | (self._by_key.keys() & table.keys())], ())
-        self._reconciler = Reconciler(self._ipvs, ours)
-        self._prepare_host()
-        return self._reconciler
-
-    def _open_table(self) -> None:
-        self._ipvs = Ipvs()
+        self._reconciler = Reconciler(self._ipvs, self._belongings.virtual_servers & table.keys())
+        return table
 
     def _prepare_host(self) -> None:
-        """Settings and the firewall, when the kernel has IPVS; before that it has no settings of it.
-
-        Clients stay masqueraded as long as connections of theirs may go on: the kernel would forget how to translate.
-        """
-        if self._reconciler is None:
-            return
-        hidden = self._hidden = self._to_hide | (self._hidden & self._draining.addresses)
-        may_write = self._config.node_settings is not NodeSettings.OFF
-        changed = self._node.want(self._settings, may_write=may_write)
-        had_rules, self._belongings.masquerade = self._belongings.masquerade, bool(hidden)
-        if (hidden and not had_rules) or changed:
-            self._belongings.write()
-        if hidden or had_rules:  # else the firewall is none of our business
-            self._try("masquerade", lambda: self._masquerade.want(hidden))
+        """Clients stay masqueraded while connections may go on: the kernel would forget how to translate."""
+        self._try("host", lambda: self._host.prepare(self._draining.addresses))
 
     def _reconcile(self, action: Callable[[], int]) -> None:
         assert self._reconciler
         if not self._try("table", action):
             return
-        refusals = {f"{refusal.step}: {refusal.reason}" for refusal in self._reconciler.refusals}
-        for text in refusals - self._told:
-            log.error("the kernel refuses: %s", text)
-        self._told = refusals
+        refusals = self._reconciler.refusals
+        told = {str(refusal) for refusal in refusals[:REFUSALS_TOLD]}
+        if told - self._told:
+            _tell_of(refusals)
+        self._told = told
 
     def _try(self, part: str, action: Callable[[], object]) -> bool:
         """Do it; what goes wrong is told once, and with the status. Returns whether nothing did."""
@@ -336,27 +334,21 @@ class Director:
         self._resync_later()
         if reconciler := self._reconciler:
             drift = reconciler.drift
+            self._try("host", self._host.resync)
             self._prepare_host()
-            if self._belongings.masquerade:
-                self._try("masquerade", self._mend_masquerade)
             self._reconcile(reconciler.resync)
             if reconciler.drift > drift:
                 log.warning("somebody had changed %d entries of ours; mended", reconciler.drift - drift)
 
-    def _mend_masquerade(self) -> None:
-        if self._masquerade.resync():
-            log.warning("somebody had changed our rules in the firewall; mended")
-
     def _poll_draining(self) -> None:
         self._drain_timer = None
-        if not (self._ipvs and self._draining):
+        if not self._draining:
             return
         before = len(self._draining)
         self._try("draining", lambda: self._draining.poll(self._activity_of, time.monotonic()))
         if len(self._draining) < before:
             self.flush()
-            self._prepare_host()
-        else:
+        elif self._drain_timer is None:
             self._drain_timer = self._loop.call_later(DRAIN_POLL, self._poll_draining)
 
     def _activity_of(self, key: VirtualServerKey) -> Mapping[RealServerKey, Activity]:
@@ -369,3 +361,10 @@ def _away(config: Config, held: frozenset[RouterKey]) -> frozenset[IPAddress]:
     instances = config.instances
     here = {vip.address for instance in instances if instance.key in held for vip in instance.virtual_ipaddress}
     return frozenset(vip.address for instance in instances for vip in instance.virtual_ipaddress) - here
+
+
+def _tell_of(refusals: tuple[Refusal, ...]) -> None:
+    for refusal in refusals[:REFUSALS_TOLD]:
+        log.error("the kernel refuses: %s", refusal)
+    if len(refusals) > REFUSALS_TOLD:
+        log.error("the kernel refuses %d more, see `vrrpd status`", len(refusals) - REFUSALS_TOLD)

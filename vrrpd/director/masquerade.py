@@ -148,8 +148,7 @@ def masqueraded(servers: Iterable[VirtualServerSettings], own: Iterable[Interfac
 
 
 def _needs_it(server: VirtualServerSettings, gateways: AbstractSet[Interface]) -> bool:
-    sorry_servers = () if server.sorry_server is None else (server.sorry_server,)
-    real_servers = [real.address for real in (*server.real_servers, *sorry_servers) if real.method is Method.NAT]
+    real_servers = [real.address for real in server.everybody if real.method is Method.NAT]
     match server.masquerade:
         case services.Masquerade.ALWAYS:
             return bool(real_servers)

@@ -3,10 +3,10 @@
 import logging
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
-from vrrpd.config.services import RealServerSettings, VirtualServerSettings
+from vrrpd.config.services import VirtualServerSettings
 from vrrpd.ipvs.model import Method, Protocol, Scheduler
 
 log = logging.getLogger(__name__)
@@ -16,15 +16,13 @@ _REUSE_MODE_MENDED = (5, 9)
 """Before, IPVS with conntrack delayed a new connection from a port that had been used by a second."""
 
 
-def needed(
-    servers: Iterable[VirtualServerSettings], *, masquerades: bool, kernel: tuple[int, int] | None = None
-) -> dict[str, str]:
+def needed(servers: Iterable[VirtualServerSettings], kernel: tuple[int, int], *, masquerades: bool) -> dict[str, str]:
     """The settings, by their path below /proc/sys.
 
     Args:
         servers: what is configured.
+        kernel: its version.
         masquerades: whether clients' addresses are hidden.
-        kernel: its version; None: that which runs.
     """
     settings: dict[str, str] = {}
     for server in servers:
@@ -36,22 +34,19 @@ def needed(
             settings["net/ipv4/vs/sloppy_tcp"] = "1"  # so that connections survive a failover
         if server.scheduler in (Scheduler.MH, Scheduler.SH) and server.protocol is Protocol.SCTP:
             settings["net/ipv4/vs/sloppy_sctp"] = "1"
-        for real in _real_servers(server):
+        for real in server.everybody:
             if real.method is Method.NAT:
                 forwarding = "net/ipv4/ip_forward" if real.address.version == 4 else "net/ipv6/conf/all/forwarding"
                 settings[forwarding] = "1"
     if masquerades:
         settings["net/ipv4/vs/conntrack"] = "1"
-        if (kernel or _kernel_version()) < _REUSE_MODE_MENDED:
+        if kernel < _REUSE_MODE_MENDED:
             settings["net/ipv4/vs/conn_reuse_mode"] = "0"
     return settings
 
 
-def _real_servers(server: VirtualServerSettings) -> tuple[RealServerSettings, ...]:
-    return (*server.real_servers, *([server.sorry_server] if server.sorry_server else []))
-
-
-def _kernel_version() -> tuple[int, int]:
+def kernel_version() -> tuple[int, int]:
+    """Of the kernel that runs."""
     found = re.match(r"(\d+)\.(\d+)", os.uname().release)
     return (int(found[1]), int(found[2])) if found else _REUSE_MODE_MENDED
 
@@ -68,14 +63,15 @@ class Node:
         self.missing: dict[str, str] = {}
         """Settings that could not be made, and why; told in the status."""
 
-    def want(self, settings: Mapping[str, str], *, may_write: bool) -> bool:
-        """Have the kernel so; returns whether anything was changed.
+    def want(self, settings: Mapping[str, str], remember: Callable[[], None], *, may_write: bool) -> None:
+        """Have the kernel so.
 
         Args:
             settings: by path.
+            remember: writes `originals` down, before anything is changed.
             may_write: False: only say what is missing.
         """
-        changed, missing = False, {}
+        missing: dict[str, str] = {}
         for name, value in settings.items():
             path = PROC_SYS / name
             try:
@@ -85,12 +81,13 @@ class Node:
                 if not may_write:
                     missing[name] = f"is {present}, and should be {value}"
                     continue
+                if name not in self.originals:
+                    self.originals[name] = present
+                    remember()
                 path.write_text(value, encoding="ascii")
             except OSError as error:
                 missing[name] = f"cannot be set to {value}: {error.strerror}"
                 continue
-            self.originals.setdefault(name, present)
-            changed = True
             log.info("set %s to %s (was %s)", name.replace("/", "."), value, present)
         for name, why in missing.items():
             if self.missing.get(name) != why:
@@ -98,7 +95,6 @@ class Node:
                     "%s %s; run sysctl -w %s=%s", name.replace("/", "."), why, name.replace("/", "."), settings[name]
                 )
         self.missing = missing
-        return changed
 
     def restore(self) -> None:
         """Put back what was there before."""

@@ -1,10 +1,11 @@
-"""Programs that are told of real servers and quorums: one after another, so that none overtakes what came before."""
+"""Programs that are told of real servers and quorums: for each virtual server one after another, in their order."""
 
 import asyncio
 import contextlib
 import logging
 import os
 import signal
+from collections import deque
 
 from vrrpd.config.services import Command
 
@@ -13,42 +14,47 @@ log = logging.getLogger(__name__)
 TIMEOUT = 30.0
 """Seconds after which one is killed, with what it has started."""
 WAITING_MAX = 1024
+"""Programs that may wait for those of the same virtual server."""
 
 
 class Notifier:
-    """A queue of programs."""
+    """A queue of programs for each virtual server."""
 
     def __init__(self) -> None:
-        self._queue: asyncio.Queue[Command] = asyncio.Queue(WAITING_MAX)
-        self._worker: asyncio.Task[None] | None = None
+        self._queues: dict[str, deque[Command]] = {}
+        self._workers: set[asyncio.Task[None]] = set()
 
-    def tell(self, command: Command | None) -> None:
-        """Run it when those before it are done."""
+    def tell(self, name: str, command: Command | None) -> None:
+        """Run it when those of that virtual server before it are done."""
         if command is None:
             return
-        if self._queue.full():
-            log.error("%s is not called: %d programs wait already", command[0], WAITING_MAX)
-            return
-        self._queue.put_nowait(command)
-        if self._worker is None:
-            self._worker = asyncio.get_running_loop().create_task(self._work())
+        queue = self._queues.get(name)
+        if queue is None:
+            queue = self._queues[name] = deque()
+            worker = asyncio.get_running_loop().create_task(self._work(name, queue))
+            self._workers.add(worker)
+            worker.add_done_callback(self._workers.discard)
+        if len(queue) < WAITING_MAX:
+            queue.append(command)
+        else:
+            log.error("%s is not called: %d programs of %s wait already", command[0], WAITING_MAX, name)
 
     async def close(self, patience: float) -> None:
         """Let what waits be done within so many seconds, then stop."""
-        if self._worker:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._queue.join(), patience)
-            self._worker.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._worker
+        if not self._workers:
+            return
+        _, late = await asyncio.wait(self._workers, timeout=patience)
+        if late:
+            waiting = sum(map(len, self._queues.values()))
+            log.error("%d programs are broken off, and %d are not called: there is no time left", len(late), waiting)
+        for worker in late:
+            worker.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
 
-    async def _work(self) -> None:
-        while True:
-            command = await self._queue.get()
-            try:
-                await _call(command)
-            finally:
-                self._queue.task_done()
+    async def _work(self, name: str, queue: deque[Command]) -> None:
+        while queue:
+            await _call(queue.popleft())
+        del self._queues[name]
 
 
 async def _call(command: Command) -> None:

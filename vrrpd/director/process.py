@@ -3,28 +3,47 @@
 import asyncio
 import ctypes
 import logging
+import resource
 import signal
 import socket
 from functools import partial
 
 import uvloop
 
-from vrrpd.channel import Answer, Apply, BeginDirecting, Holds, Inbox, Message, Started, Stop, TellStatus, first_message
+from vrrpd.channel import (
+    Answer,
+    Apply,
+    BeginDirecting,
+    Holds,
+    Inbox,
+    Message,
+    Ping,
+    Stop,
+    TellStatus,
+    first_message,
+)
 from vrrpd.director.director import Director
 from vrrpd.link import ChannelHandler, SupervisorLink
 
 log = logging.getLogger(__name__)
 
 _PR_SET_PDEATHSIG = 1  # include/uapi/linux/prctl.h
-ORPHAN_PATIENCE = 3.0
-"""Seconds from the supervisor's death until virtual servers go: the speaker is handing over the addresses."""
+DESCRIPTORS = 1 << 14
+"""Checks need one each."""
+EXIT_FAILED = 1
 
 
 def run(channel: socket.socket) -> int:
-    """Direct until told to stop, or until the supervisor is gone; returns the exit code."""
+    """Direct until told to stop, or until the supervisor is gone; returns the exit code.
+
+    Only who is told to stop clears away. Without a supervisor, or after a mistake of ours, the kernel goes on as it is,
+    and the next life adopts it.
+    """
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGCONT)
     for ignored in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
-        signal.signal(ignored, signal.SIG_IGN)
+        signal.signal(ignored, _pass_over)  # SIG_IGN would be the programs' that are called as well
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, DESCRIPTORS)), hard))
     inbox = Inbox()
     begin = first_message(channel, inbox)
     if not isinstance(begin, BeginDirecting):
@@ -38,29 +57,42 @@ async def _direct(begin: BeginDirecting, channel: socket.socket, inbox: Inbox) -
     ended: asyncio.Future[int] = loop.create_future()
     _, link = await loop.create_connection(lambda: SupervisorLink(ended, inbox), sock=channel)
     logging.getLogger().handlers[:] = [ChannelHandler(link)]
-    code = 1
+    code = EXIT_FAILED
     try:
         director = Director(loop, begin.config, begin.held, link.send)
         director.start()
-        link.send(Started())
         link.serve(partial(_take, director=director, link=link))
         code = await ended
-        if link.closed.done():
-            await asyncio.sleep(ORPHAN_PATIENCE)
-        await director.shutdown()
+        if code == 0 and not link.closed.done():
+            await director.shutdown()
     except Exception:
         log.exception("the director failed; please report this")
+        code = EXIT_FAILED
     await link.close()
     return code
 
 
+def _pass_over(_number: int, _frame: object) -> None:
+    """The signals that end or reload the daemon are the supervisor's; a terminal sends them to the whole group."""
+
+
 def _take(message: Message, director: Director, link: SupervisorLink) -> None:
+    try:
+        _do(message, director, link)
+    except Exception:
+        log.exception("the director failed; please report this")
+        link.end(EXIT_FAILED)
+
+
+def _do(message: Message, director: Director, link: SupervisorLink) -> None:
     if isinstance(message, Stop):
         link.end(0)
     elif isinstance(message, TellStatus):
         link.send(Answer(message.request, director.status()))
     elif isinstance(message, Apply):
         director.apply(message.config)
+        link.send(Answer(message.request))
+    elif isinstance(message, Ping):
         link.send(Answer(message.request))
     elif isinstance(message, Holds):
         director.hold(message.router, holds=message.holds)

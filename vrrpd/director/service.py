@@ -11,6 +11,7 @@ from vrrpd.ipvs.model import (
     RealServer,
     RealServerKey,
     ServiceAddress,
+    Table,
     VirtualServer,
     VirtualServerKey,
     virtual_server,
@@ -32,11 +33,17 @@ class Service:
     Args:
         settings: the virtual server.
         before: the same under earlier settings.
+        adopted: else, what an earlier life has left of it in the kernel.
     """
 
-    def __init__(self, settings: VirtualServerSettings, before: "Service | None" = None) -> None:
+    def __init__(
+        self,
+        settings: VirtualServerSettings,
+        before: "Service | None" = None,
+        adopted: Mapping[RealServerKey, Health] | None = None,
+    ) -> None:
         self.settings = settings
-        known: Mapping[RealServerKey, Health] = before.health if before else {}
+        known: Mapping[RealServerKey, Health] = before.health if before else adopted or {}
         self.health: dict[RealServerKey, Health] = {
             real.key: self._at_first(real, known.get(real.key)) for real in settings.real_servers
         }
@@ -52,7 +59,7 @@ class Service:
     @property
     def weight(self) -> int:
         """Of all that are well, together."""
-        return sum(self._weight(real) for real in self.settings.real_servers if self.health[real.key].up)
+        return sum(self._weight(real) for real in self.settings.real_servers)
 
     def hear(self, key: RealServerKey, health: Health) -> bool:
         """A real server is well, or is not; returns whether that is news."""
@@ -76,18 +83,28 @@ class Service:
         With DR and TUN a director that does not hold the address has no part in it: if it is a real server as well, the
         packets that the master forwards to it would be forwarded anew.
 
+        Nobody knows where the address of a firewall mark is: it goes with the addresses of its group, if there are any.
+
         Args:
             away: virtual addresses of this host's instances that are held elsewhere.
         """
         settings = self.settings
         table: dict[VirtualServerKey, VirtualServer] = {}
+        stays = any(real.method is Method.NAT for real in settings.everybody) or (
+            settings.method is Method.NAT and not settings.everybody
+        )
+        marks_here = not settings.addresses or not frozenset(settings.addresses) <= away
         for key in settings.keys:
-            here = not isinstance(key, ServiceAddress) or key.address not in away
-            if not here and settings.method is not Method.NAT:
+            here = key.address not in away if isinstance(key, ServiceAddress) else marks_here
+            if not here and not stays:
                 continue
             table[key] = virtual_server(
                 key,
-                tuple(self.programmed(key, real) for real in self._serving() if here or real.method is Method.NAT),
+                tuple(
+                    programmed(key, real, weight)
+                    for real, weight in self._serving()
+                    if here or real.method is Method.NAT
+                ),
                 scheduler=settings.scheduler,
                 flags=settings.flags,
                 persistence_timeout=settings.persistence_timeout,
@@ -95,35 +112,60 @@ class Service:
             )
         return table
 
-    def _serving(self) -> Iterator[RealServerSettings]:
-        settings = self.settings
-        if settings.sorry_server and not self.has_quorum:
-            yield settings.sorry_server
-            return
-        for real in settings.real_servers:
+    def _serving(self) -> Iterator[tuple[RealServerSettings, int]]:
+        """Who takes part, and with what weight."""
+        sorry = self.settings.sorry_server
+        instead = sorry is not None and not self.has_quorum
+        if sorry and instead:
+            yield sorry, sorry.weight
+        for real in self.settings.real_servers:
             if self.health[real.key].up or real.inhibit_on_failure:
-                yield real
+                yield real, 0 if instead else self._weight(real)  # its connections may go on beside the sorry server's
 
-    def programmed(self, key: VirtualServerKey, real: RealServerSettings) -> RealServer:
-        """A real server as the kernel is to have it."""
-        port = real.port
-        if real.method is not Method.NAT:  # a group may have several ports, and none is translated
-            port = key.port if isinstance(key, ServiceAddress) else 0
-        return RealServer(
-            RealServerKey(real.address, port), real.method, self._weight(real), real.uthreshold, real.lthreshold
-        )
+    def found(self, key: VirtualServerKey) -> list[tuple[RealServer, Health | None]]:
+        """Everybody, as the kernel is or would be told; the sorry server, who is not checked, without a health."""
+        sorry = self.settings.sorry_server
+        reals: list[tuple[RealServer, Health | None]] = [
+            (programmed(key, real, self._weight(real)), self.health[real.key]) for real in self.settings.real_servers
+        ]
+        return [*reals, (programmed(key, sorry, sorry.weight), None)] if sorry else reals
 
     def _weight(self, real: RealServerSettings) -> int:
-        health = self.health.get(real.key)
-        if health is None:  # the sorry server
-            return real.weight
+        health = self.health[real.key]
         if not health.up:
             return 0
         return real.weight if health.weight is None else health.weight
 
-    def knows(self, key: RealServerKey) -> bool:
+    @property
+    def moves(self) -> bool:
+        """Whether some of it is only where its address is."""
+        methods = {real.method for real in self.settings.everybody} or {self.settings.method}
+        return methods != {Method.NAT}
+
+    def knows(self, server: VirtualServerKey, key: RealServerKey) -> bool:
         """Whether a real server of the kernel's table is one that it has, well or not."""
-        reals = (*self.settings.real_servers, *([self.settings.sorry_server] if self.settings.sorry_server else []))
-        return any(
-            real.address == key.address and (real.port == key.port or real.method is not Method.NAT) for real in reals
-        )
+        return any(programmed(server, real, 0).key == key for real in self.settings.everybody)
+
+
+def programmed(key: VirtualServerKey, real: RealServerSettings, weight: int) -> RealServer:
+    """A real server as the kernel is to have it."""
+    port = real.port
+    if real.method is not Method.NAT:  # a group may have several ports, and none is translated
+        port = key.port if isinstance(key, ServiceAddress) else 0
+    return RealServer(RealServerKey(real.address, port), real.method, weight, real.uthreshold, real.lthreshold)
+
+
+def adopted(settings: VirtualServerSettings, present: Table) -> dict[RealServerKey, Health]:
+    """Who was well when an earlier life ended: those that the kernel still gives connections to.
+
+    Args:
+        settings: the virtual server.
+        present: what the earlier life has left in the kernel.
+    """
+    found: dict[RealServerKey, Health] = {}
+    for key in settings.keys:
+        if key in present:
+            for real in settings.real_servers:
+                left = present[key].real_servers.get(programmed(key, real, 0).key)
+                found[real.key] = Health(up=left is not None and (left.weight > 0 or not real.weight))
+    return found

@@ -73,6 +73,7 @@ def _virtual_server(key: VirtualServerKey, settings: VirtualServerSettings, acti
         address = {"address": str(key.address), "port": key.port, "protocol": key.protocol.name}
     return {
         "name": settings.name,
+        "key": str(key),
         **address,
         "lvs_sched": str(settings.scheduler),
         "lvs_method": settings.method.name,
@@ -88,13 +89,11 @@ def _configured(
     activity: ServiceActivity | None,
     reasons: Callable[[Place], list[str]],
 ) -> list[JSON]:
-    settings = service.settings
     found = []
-    for real in (*settings.real_servers, *([settings.sorry_server] if settings.sorry_server else [])):
-        health = service.health.get(real.key)
-        programmed = service.programmed(key, real)
-        entry = _real_server(programmed, activity)
-        there = present is not None and programmed.key in present.real_servers
+    settings = service.settings
+    for real, (told, health) in zip(settings.everybody, service.found(key), strict=True):
+        entry = _real_server(told, activity)
+        there = present is not None and told.key in present.real_servers
         entry |= {"healthy": health.up if health else None, "programmed": there}
         if health is None:
             entry["sorry"] = True

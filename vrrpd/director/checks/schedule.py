@@ -14,8 +14,9 @@ from vrrpd.protocol.advert import IPAddress
 
 log = logging.getLogger(__name__)
 
-ATTEMPTS_MAX: Final = 256
-"""Attempts of all checkers that run at the same time; further ones wait, before their `connect_timeout` begins."""
+ATTEMPTS_MAX: Final = 2048
+"""Attempts of all checkers that run at the same time; further ones wait, before their `connect_timeout` begins. A rack
+that does not answer holds up as many attempts as it has servers, and must not hold up the others."""
 JITTER: Final = 0.05
 """By what part of itself `delay_loop` is longer or shorter, so that checks which began together drift apart."""
 

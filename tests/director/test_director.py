@@ -1,0 +1,295 @@
+"""The director on a kernel of its own: what it adopts, what it tells, and what it goes on with after errors."""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.ipvs.tables import SimulatedKernel
+from vrrpd.channel import SetBurdens
+from vrrpd.config.load import parse
+from vrrpd.config.model import Config
+from vrrpd.director import director as module
+from vrrpd.director.director import Director
+from vrrpd.director.service import Health
+from vrrpd.ipvs.kernel import IpvsError
+from vrrpd.ipvs.model import Activity, RealServerKey, ServiceActivity, VirtualServer, VirtualServerKey
+from vrrpd.ipvs.plan import Step
+from vrrpd.protocol.advert import Family
+
+ROUTER = ("eth0", Family.IPV4, 51)
+TCP, PING = '{ type = "TCP", delay_loop = 1000 }', '{ type = "PING", delay_loop = 1000 }'
+
+
+class Kernel(SimulatedKernel):
+    """As `Ipvs`, and it outlives directors."""
+
+    def __init__(self) -> None:
+        super().__init__({})
+        self.error = ""
+        self.refuses: Callable[[Step], bool] = lambda _: False
+        self.steps: list[Step] = []
+        self.opened = 0
+
+    def __call__(self) -> "Kernel":
+        if self.error == "no IPVS":
+            raise IpvsError(self.error)
+        self.opened += 1
+        return self
+
+    def table(self) -> dict[VirtualServerKey, VirtualServer]:
+        if self.error:
+            raise IpvsError(self.error)
+        return dict(self.servers)
+
+    def apply(self, steps: Sequence[Step]) -> list[tuple[Step, OSError]]:  # type: ignore[override]
+        refused = [step for step in steps if self.refuses(step)]
+        for step in steps:
+            if step not in refused:
+                self.take(step)
+        self.steps += steps
+        return [(step, OSError(2, "No such file or directory")) for step in refused]
+
+    def activity(self) -> dict[VirtualServerKey, ServiceActivity]:
+        return {}
+
+    def activity_of(self, _: VirtualServerKey) -> Mapping[RealServerKey, Activity]:
+        return {}
+
+    def close(self) -> None:
+        self.opened -= 1
+
+    def weights(self) -> dict[str, dict[str, int]]:
+        """Of real servers, by the virtual server and the address."""
+        return {
+            str(key): {str(real.address): entry.weight for real, entry in server.real_servers.items()}
+            for key, server in self.servers.items()
+        }
+
+
+class Life:
+    """One director after another on one kernel."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, directory: Path, kernel: Kernel) -> None:
+        self.loop = loop
+        self.directory = directory
+        self.kernel = kernel
+        self.told: list[Mapping[tuple[str, Family, int], int]] = []
+        self.director: Director | None = None
+
+    def config(self, *lines: str, check: str = TCP, reals: Sequence[int] = (1, 2), servers: bool = True) -> Config:
+        text = [
+            f'control_socket = "{self.directory}/vrrpd.sock"',
+            'node_settings = "off"',
+            "[[vrrp_instance]]",
+            'name = "VI_1"',
+            'interface = "eth0"',
+            "virtual_router_id = 51",
+            'virtual_ipaddress = ["192.0.2.100/24"]',
+        ]
+        if servers:
+            text += ["[[virtual_server]]", 'address = "192.0.2.100"', "port = 80", "masquerade = false", *lines]
+            for last in reals:
+                text += ["[[virtual_server.real_server]]", f'address = "198.51.100.{last}"', f"check = {check}"]
+        return parse("\n".join(text), "vrrpd.toml")
+
+    def begin(self, config: Config, *, master: bool = True) -> Director:
+        """Another director, as after a crash of the last one."""
+        if self.director:
+            self.director._checking.close()
+        held = frozenset({ROUTER}) if master else frozenset()
+        self.director = Director(self.loop, config, held, self.tell)
+        self.director.start()
+        return self.director
+
+    def tell(self, burdens: SetBurdens) -> None:
+        self.told.append(burdens.burdens)
+
+    def fail(self, last: int, *, up: bool = False) -> None:
+        """The checks of a real server find that it fails, or is well."""
+        assert self.director
+        (name,) = self.director._services
+        place = name, next(key for key in self.director._services[name].health if int(key.address) & 0xFF == last)
+        for checker in self.director._checking._checkers[place].values():
+            for _ in range(2):
+                following = checker.found_well(None) if up else checker.found_failed("it fails")
+                if following.changed:
+                    checker._changed(checker)
+        self.director.flush()
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[Life], Any]], None]:
+    kernel = Kernel()
+    monkeypatch.setattr(module, "Ipvs", kernel)
+
+    def run(story: Callable[[Life], Any]) -> None:
+        async def live() -> None:
+            life = Life(asyncio.get_running_loop(), tmp_path, kernel)
+            try:
+                told = story(life)
+                if asyncio.iscoroutine(told):
+                    await told
+            finally:
+                if life.director:
+                    life.director._checking.close()
+
+        asyncio.run(live())
+
+    return run
+
+
+Run = Callable[[Callable[[Life], Any]], None]
+BOTH, FIRST = {"198.51.100.1": 1, "198.51.100.2": 1}, {"198.51.100.1": 1}
+SERVICE = "TCP 192.0.2.100:80"
+
+
+@pytest.mark.parametrize("line", ["", "alpha = true"])
+def test_a_new_director_takes_who_is_well_from_the_kernel(run: Run, line: str) -> None:
+    def story(life: Life) -> None:
+        life.begin(life.config(line))
+        life.fail(1, up=True)
+        life.fail(2, up=True)
+        life.fail(2)
+        assert life.kernel.weights() == {SERVICE: FIRST}
+        life.kernel.steps.clear()
+        life.begin(life.config(line))
+        assert life.kernel.steps == []
+        life.fail(2, up=True)
+        assert life.kernel.weights() == {SERVICE: BOTH}
+
+    run(story)
+
+
+def test_a_new_director_takes_back_what_the_last_one_took_from_the_priority(run: Run) -> None:
+    def story(life: Life) -> None:
+        config = life.config("vrrp_weight = -50", "quorum = 2")
+        life.begin(config)
+        life.fail(2)
+        assert life.told == [{}, {ROUTER: -50}]
+        life.kernel.servers.clear()  # so that nothing says that it had failed
+        life.begin(config)
+        assert life.told[2:] == [{}]
+
+    run(story)
+
+
+def test_a_check_that_is_removed_takes_its_verdict_along(run: Run) -> None:
+    def story(life: Life) -> None:
+        director = life.begin(life.config(check=f"[{TCP}, {PING}]"))
+        tcp = next(iter(next(iter(director._checking._checkers.values())).values()))
+        for _ in range(2):
+            tcp.found_failed("refused")
+        tcp._changed(tcp)
+        director.flush()
+        assert life.kernel.weights() == {SERVICE: {"198.51.100.2": 1}}
+        director.apply(life.config(check=PING))
+        assert life.kernel.weights() == {SERVICE: BOTH}
+
+    run(story)
+
+
+def test_checks_that_decide_who_is_master_do_not_rest(run: Run) -> None:
+    def story(life: Life) -> None:
+        director = life.begin(life.config("ha_suspend = true", "vrrp_weight = -50"), master=False)
+        assert not director._rests(director._config.virtual_servers[0])
+        director.apply(life.config("ha_suspend = true"))
+        assert director._rests(director._config.virtual_servers[0])
+
+    run(story)
+
+
+def test_a_backup_with_dr_finds_out_whether_the_kernel_has_ipvs(run: Run) -> None:
+    def story(life: Life) -> None:
+        life.kernel.error = "no IPVS"
+        director = life.begin(life.config('lvs_method = "DR"'), master=False)
+        assert director.status()["ipvs"]["errors"] == ["no IPVS"]
+
+    run(story)
+
+
+def test_a_table_that_cannot_be_read_is_tried_again(run: Run) -> None:
+    def story(life: Life) -> None:
+        life.kernel.error = "cannot read the IPVS table: Operation not permitted"
+        director = life.begin(life.config())
+        assert director.status()["ipvs"]["errors"] == [life.kernel.error]
+        assert life.kernel.opened == 0
+        life.kernel.error = ""
+        director.flush()
+        assert life.kernel.weights() == {SERVICE: BOTH}
+        assert director.status()["ipvs"]["errors"] == []
+
+    run(story)
+
+
+def test_what_an_earlier_life_left_goes_though_nothing_is_configured(run: Run) -> None:
+    def story(life: Life) -> None:
+        life.begin(life.config())
+        life.begin(life.config(servers=False))
+        director = life.director
+        assert director
+        assert life.kernel.weights() == {SERVICE: dict.fromkeys(BOTH, 0)}
+        director._poll_draining()
+        assert life.kernel.weights() == {}
+
+    run(story)
+
+
+def test_refusals_are_told_briefly(run: Run, caplog: pytest.LogCaptureFixture) -> None:
+    def story(life: Life) -> None:
+        life.kernel.refuses = lambda _: True
+        director = life.begin(life.config(reals=range(1, 10)))
+        refused = director.status()["ipvs"]["refused"]
+        assert len(refused) == 10
+        assert refused[0] == f"AddVirtualServer {SERVICE} with the scheduler wlc: No such file or directory"
+        assert refused[1] == f"AddRealServer 198.51.100.1 port 80 of {SERVICE}: No such file or directory"
+        assert sum("the kernel refuses" in line for line in caplog.messages) == 6
+        life.kernel.refuses = lambda _: False
+        director.flush()
+        assert len(life.kernel.weights()[SERVICE]) == 9
+
+    run(story)
+
+
+def test_dr_comes_and_goes_with_the_address(run: Run) -> None:
+    async def story(life: Life) -> None:
+        director = life.begin(life.config('lvs_method = "DR"'), master=False)
+        assert life.kernel.weights() == {}
+        life.fail(2)
+        director.hold(ROUTER, holds=True)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0.01)
+        assert life.kernel.weights() == {SERVICE: FIRST}
+        director.hold(ROUTER, holds=False)
+        await asyncio.sleep(0.01)
+        assert life.kernel.weights() == {}
+
+    run(story)
+
+
+def test_a_burst_comes_to_the_kernel_together(run: Run) -> None:
+    async def story(life: Life) -> None:
+        director = life.begin(life.config(reals=range(1, 9)))
+        (service,) = director._services.values()
+        life.kernel.steps.clear()
+        for key in [*service.health][:5]:
+            director._heard((service.settings.name, key), Health(up=False))
+        assert life.kernel.steps == []
+        await asyncio.sleep(2 * module.DEBOUNCE)
+        assert len(life.kernel.steps) == 5
+
+    run(story)
+
+
+def test_the_end_leaves_nothing(run: Run, tmp_path: Path) -> None:
+    async def story(life: Life) -> None:
+        director = life.begin(life.config())
+        assert life.config().belongings.exists()
+        await director.shutdown()
+        assert life.kernel.weights() == {}
+        assert life.kernel.opened == 0
+
+    run(story)
+    assert [*tmp_path.iterdir()] == []
