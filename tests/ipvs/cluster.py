@@ -3,13 +3,23 @@
 import ipaddress
 import socket
 from collections import Counter
+from collections.abc import Sequence
 from functools import partial
 from typing import NamedTuple
 
 from tests.ipvs.servers import listens, serve
 from tests.peers import eventually
 from vrrpd.ipvs.kernel import Ipvs
-from vrrpd.ipvs.model import Method, Protocol, RealServer, RealServerKey, Scheduler, ServiceAddress, virtual_server
+from vrrpd.ipvs.model import (
+    Method,
+    Protocol,
+    RealServer,
+    RealServerKey,
+    Scheduler,
+    ServiceAddress,
+    VirtualServer,
+    virtual_server,
+)
 from vrrpd.ipvs.reconciler import Reconciler
 from vrrpd.lan.hosts import Host, Lan
 
@@ -63,25 +73,35 @@ class Cluster:
     def _real_server(self, lan: Lan, name: str) -> Host:
         host = lan.host(name)
         if self.method is Method.DR:
-            for key in ("arp_ignore", "arp_announce"):
-                host.sysctl(f"net.ipv4.conf.all.{key}", 1 if key == "arp_ignore" else 2)
-            host.add_address(f"{self.vip}/{32 if self.family == 4 else 128}", "lo")
+            self.give_vip(host, "lo")
         serve(host, self.port)
         return host
+
+    def give_vip(self, host: Host, ifname: str) -> None:
+        """Have the host take packets for the virtual address, without its LAN hearing of it."""
+        for key, value in (("arp_ignore", 1), ("arp_announce", 2)):
+            host.sysctl(f"net.ipv4.conf.all.{key}", value)
+        host.add_address(f"{self.vip}/{32 if self.family == 4 else 128}", ifname)
 
     def address(self, host: Host, ifname: str = "eth0") -> str:
         """The host's own one of the family."""
         own = (entry.ip for entry in host.addresses(ifname) if entry.version == self.family)
         return str(next(address for address in own if not address.is_link_local))
 
-    def program(self, *weights: int) -> None:
-        """Have the real servers have these weights; those beyond the list are not there."""
+    def program(self, *weights: int, others: Sequence[VirtualServer] = ()) -> None:
+        """Have the real servers have these weights; those beyond the list are not there.
+
+        Args:
+            weights: of the real servers in their order.
+            others: virtual servers beside this one.
+        """
         key = ServiceAddress(Protocol.TCP, ipaddress.ip_address(self.vip), PORT)
         reals = tuple(
             RealServer(RealServerKey(ipaddress.ip_address(self.address(host)), self.port), self.method, weight)
             for host, weight in zip(self.real_servers, weights, strict=False)
         )
-        self.reconciler.want({key: virtual_server(key, reals, scheduler=Scheduler.RR)})
+        servers = [virtual_server(key, reals, scheduler=Scheduler.RR), *others]
+        self.reconciler.want({server.key: server for server in servers})
         assert self.reconciler.refusals == ()
 
     def wait_for_servers(self) -> None:
@@ -89,14 +109,14 @@ class Cluster:
         for host in self.real_servers:
             eventually(partial(listens, host, self.address(host), self.port), "the real server listens")
 
-    def connect(self, host: Host | None = None, timeout: float = TIMEOUT) -> Served:
-        """A connection of the client, or another host, to the virtual server.
+    def connect(self, host: Host | None = None, timeout: float = TIMEOUT, port: int = PORT) -> Served:
+        """A connection of the client, or another host, to the virtual server, or to another one at its address.
 
         Raises:
             TimeoutError: nobody answers.
             OSError: it is refused.
         """
-        connection = (host or self.client).call(socket.create_connection, (self.vip, PORT), timeout)
+        connection = (host or self.client).call(socket.create_connection, (self.vip, port), timeout)
         by, client = connection.recv(64).decode().split()
         return Served(by, client, connection)
 

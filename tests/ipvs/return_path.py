@@ -1,18 +1,22 @@
 """Whether replies of NAT's real servers come back through the director; the same tests on each kernel."""
 
 from collections.abc import Iterator
+from functools import partial
 from ipaddress import ip_address, ip_interface
 from typing import ClassVar
 
 import pytest
 
 from tests.ipvs.cluster import PORT, Cluster, Served
-from tests.peers import families
+from tests.ipvs.servers import listens, serve
+from tests.peers import eventually, families
 from vrrpd.config.services import RealServerSettings, VirtualServerSettings
 from vrrpd.director.masquerade import Masquerade, masqueraded
-from vrrpd.ipvs.model import Method, Protocol, ServiceAddress
+from vrrpd.ipvs.model import Method, Protocol, RealServer, RealServerKey, ServiceAddress, virtual_server
 from vrrpd.lan.hosts import Host, Lan
 
+OTHER_PORT = 81
+"""Of a virtual server that is not NAT's, at the same address."""
 NO_ANSWER = 2.0
 """Seconds without an answer after which there will be none; for what must not work."""
 
@@ -39,6 +43,25 @@ class ReturningCluster(Cluster):
         server = VirtualServerSettings("web", (ServiceAddress(Protocol.TCP, vip, PORT),), real_servers)
         self.director.call(self.masquerade.want, masqueraded([server], own))
 
+    def add_server_without_nat(self, lan: Lan, method: Method) -> None:
+        """Another virtual server at the same address, with a real server of its own by DR or TUN."""
+        host = lan.host("r3")
+        ifname = "lo"
+        if method is Method.TUN:
+            ifname = "tunnel"
+            kind = "ipip" if self.family == 4 else "ip6tnl"
+            host.run(["ip", "link", "add", ifname, "type", kind, "local", self.address(host)])
+            host.set_link(ifname, state="up")
+            if self.family == 6:  # else IPVS has the tunnel come from the virtual address, the real server's own
+                change = ["ip", "address", "change", f"{self.vip}/128", "dev", "eth0", "preferred_lft", "0"]
+                self.director.run(change)
+        self.give_vip(host, ifname)
+        serve(host, OTHER_PORT)
+        eventually(partial(listens, host, self.address(host), OTHER_PORT), "the real server listens")
+        key = ServiceAddress(Protocol.TCP, ip_address(self.vip), OTHER_PORT)
+        real = RealServer(RealServerKey(ip_address(self.address(host)), OTHER_PORT), method)
+        self.program(1, 1, others=[virtual_server(key, (real,))])
+
     def both(self, host: Host) -> list[Served]:
         """Connections of a host to each of the real servers, closed."""
         served = [self.connect(host) for _ in self.real_servers]
@@ -59,11 +82,15 @@ class ReturnPath:
     """What this kernel is to be told it by."""
 
     @pytest.fixture
-    def beside(self, family: int) -> Iterator[ReturningCluster]:
-        with Lan() as lan:
-            made = ReturningCluster(lan, None, family)
+    def lan(self) -> Iterator[Lan]:
+        with Lan() as made:
             yield made
-            made.close()
+
+    @pytest.fixture
+    def beside(self, lan: Lan, family: int) -> Iterator[ReturningCluster]:
+        made = ReturningCluster(lan, None, family)
+        yield made
+        made.close()
 
     @pytest.fixture
     def behind(self, family: int) -> Iterator[ReturningCluster]:
@@ -127,3 +154,17 @@ class ReturnPath:
         behind.masquerade_as_needed()
         client = behind.address(behind.client)
         assert {served.client for served in behind.both(behind.client)} == {client}
+
+    @families
+    @pytest.mark.parametrize("method", [Method.DR, Method.TUN], ids=["dr", "tun"])
+    def test_who_is_served_otherwise_at_the_same_address_keeps_its_own(
+        self, beside: ReturningCluster, lan: Lan, method: Method
+    ) -> None:
+        beside.add_server_without_nat(lan, method)
+        beside.masquerade_as_needed()
+        served = beside.connect(port=OTHER_PORT)
+        assert (served.by, served.client) == ("r3", beside.address(beside.client))
+        served.connection.sendall(b"still there?")
+        assert served.connection.recv(64) == b"still there?"
+        served.connection.close()
+        assert served.client not in {one.client for one in beside.both(beside.client)}

@@ -20,7 +20,8 @@ def ours(addresses: AbstractSet[IPAddress]) -> str:
                     set addresses {{ type {kind}; elements = {{ {elements} }}; }}
                     chain postrouting {{
                         type nat hook postrouting priority srcnat; policy accept;
-                        ct direction original ct original {keyword} daddr @addresses masquerade
+                        ct direction original ct original {keyword} daddr @addresses \
+                            {keyword} daddr != @addresses masquerade
                     }}
                 }}
             """

@@ -36,7 +36,7 @@ class _Firewall(Protocol):
     """What `Nftables` and `Iptables` have in common."""
 
     def put(self, addresses: AbstractSet[IPAddress]) -> None:
-        """Masquerade what clients send to these addresses, and nothing else."""
+        """Masquerade what IPVS takes from these addresses elsewhere, and nothing else."""
 
     def intact(self) -> bool:
         """Whether it is as `put` left it."""
@@ -54,7 +54,7 @@ class Masquerade:
         """What is there; None: what an earlier life has left, or a failure."""
 
     def want(self, addresses: AbstractSet[IPAddress]) -> None:
-        """Masquerade the connections that clients make to these virtual addresses, and no others.
+        """Masquerade the connections of NAT that clients make to these virtual addresses, and no others.
 
         Returns at once when they are those of the last time. With nftables it takes well below a millisecond for a
         few addresses, with iptables as long as its programs do.
@@ -135,7 +135,7 @@ def masqueraded(servers: Iterable[VirtualServerSettings], own: Iterable[Interfac
 
     An address that clients are served at is nobody's gateway: two virtual servers in the LAN of their real servers must
     not take each other for that. A virtual server with a firewall mark has no address to go by, and is left out. It
-    takes one virtual server to have an address masqueraded, for all ports.
+    takes one virtual server to have an address masqueraded, for all ports that are served by NAT.
 
     Args:
         servers: all virtual servers.

@@ -44,7 +44,7 @@ class Iptables:
         """The chains stay."""
 
     def put(self, addresses: AbstractSet[IPAddress]) -> None:
-        """Masquerade what clients send to these addresses, and nothing else; without any, there is no chain.
+        """Masquerade what IPVS takes from these addresses elsewhere, and nothing else; without any, there is no chain.
 
         Raises:
             IptablesError: one of the programs fails; the family in question is as it was.
@@ -96,7 +96,7 @@ def _commands(present: Sequence[str], addresses: Sequence[str]) -> list[str]:
         lines += [f"-D {jump}" for jump in jumps]
         lines.append(f"-A {_JUMP}" if addresses else f"-X {CHAIN}")
     for address in addresses:
-        lines.append(f"-A {CHAIN} -m conntrack --ctdir ORIGINAL --ctorigdst {address} -j MASQUERADE")
+        lines.append(f"-A {CHAIN} ! -d {address} -m conntrack --ctdir ORIGINAL --ctorigdst {address} -j MASQUERADE")
     return [f"{line}\n" for line in (*lines, "COMMIT")]
 
 

@@ -4,12 +4,13 @@
         set addresses { type ipv4_addr; elements = { 192.0.2.100 } }
         chain postrouting {
             type nat hook postrouting priority srcnat; policy accept;
-            ct direction original ct original ip daddr @addresses masquerade
+            ct direction original ct original ip daddr @addresses ip daddr != @addresses masquerade
         }
     }
 
 A connection through IPVS has the virtual address as its original destination. `ct status dnat` does not match it: it is
-IPVS, not a NAT rule, that sends it elsewhere.
+IPVS, not a NAT rule, that sends it elsewhere. A packet of NAT's leaves for the real server's address; one of DR's is
+still for the virtual address, and must keep the client's. TUN's is tracked anew, as one for the real server.
 """
 
 import socket
@@ -48,6 +49,9 @@ _IP_CT_DIR_ORIGINAL = 0
 _NFT_CT_DIRECTION = 1
 _NFT_CT_DST = {Family.IPV4: 0x14, Family.IPV6: 0x16}
 """NFT_CT_DST_IP and NFT_CT_DST_IP6, since Linux 4.17."""
+_DESTINATION_AT = {Family.IPV4: 16, Family.IPV6: 24}
+"""Of the destination address in the header of IP."""
+_NFT_PAYLOAD_NETWORK_HEADER = 1
 _NFPROTO = {Family.IPV4: nft.NFPROTO_IPV4, Family.IPV6: nft.NFPROTO_IPV6}
 _KEY_TYPE = {Family.IPV4: nft.DATA_TYPE_IPADDR, Family.IPV6: nft.DATA_TYPE_IP6ADDR}
 
@@ -124,6 +128,19 @@ def _rule(family: Family) -> list[dict[str, Any]]:
             ("NFTA_CT_DIRECTION", _IP_CT_DIR_ORIGINAL),
         ),
         _expression("lookup", ("NFTA_LOOKUP_SET", _SET), ("NFTA_LOOKUP_SREG", register)),
+        _expression(
+            "payload",
+            ("NFTA_PAYLOAD_DREG", register),
+            ("NFTA_PAYLOAD_BASE", _NFT_PAYLOAD_NETWORK_HEADER),
+            ("NFTA_PAYLOAD_OFFSET", _DESTINATION_AT[family]),
+            ("NFTA_PAYLOAD_LEN", family.address_size),
+        ),
+        _expression(
+            "lookup",
+            ("NFTA_LOOKUP_SET", _SET),
+            ("NFTA_LOOKUP_SREG", register),
+            ("NFTA_LOOKUP_FLAGS", ("NFT_LOOKUP_F_INV",)),
+        ),
         _expression("masq"),
     ]
 

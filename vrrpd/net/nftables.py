@@ -1,4 +1,4 @@
-"""Our own nftables table, which masquerades the connections that clients make to some addresses.
+"""Our own nftables table, which masquerades the connections to some addresses that IPVS sends elsewhere.
 
 It is made, changed and removed in one transaction each, so that the kernel has the old state or the new one. Tables of
 others are never touched; what an earlier life left in ours is replaced.
@@ -67,7 +67,7 @@ class Nftables:
         self._netlink.close()
 
     def put(self, addresses: AbstractSet[IPAddress]) -> None:
-        """Masquerade what clients send to these addresses, and nothing else; without any, there is no table.
+        """Masquerade what IPVS takes from these addresses elsewhere, and nothing else; without any, there is no table.
 
         Raises:
             NftablesMissingError: the kernel cannot masquerade this way.

@@ -46,7 +46,11 @@ class Tables:
 def ours(family: int, addresses: set[IPAddress]) -> list[str]:
     """The lines that it comes to, without those of others."""
     wanted = sorted(address for address in addresses if address.version == family)
-    rules = [f"-A {CHAIN} -m conntrack --ctorigdst {address} --ctdir ORIGINAL -j MASQUERADE" for address in wanted]
+    rules = [
+        f"-A {CHAIN} ! -d {address}/{address.max_prefixlen} -m conntrack --ctorigdst {address} --ctdir ORIGINAL"
+        " -j MASQUERADE"
+        for address in wanted
+    ]
     return [f":{CHAIN} - [0:0]", f"-A POSTROUTING -j {CHAIN}", *rules] if wanted else []
 
 
