@@ -24,6 +24,7 @@ from vrrpd.agent.objects import Endpoint, Node, Snapshot
 from vrrpd.agent.translate import Translator
 from vrrpd.config.addresses import link_local_of
 from vrrpd.config.model import Config, VrrpInstance
+from vrrpd.ipvs.model import Method
 
 MANY = {f"10.0.{number // 250}.{number % 250 + 1}": "" for number in range(300)}
 MANY_OF_IPV6 = {f"2001-db8--{number:x}": "" for number in range(1, 301)}
@@ -167,8 +168,26 @@ def test_what_has_not_changed_is_the_same_object() -> None:
     after = translator.translate(replace(cluster, slices={**cluster.slices, WEB: (changed,)})).config.virtual_servers
     assert after[0] != before[0]
     assert after[1] is before[1]
-    again = translator.translate(snapshot({VIP: "default/web:DR"})).config.virtual_servers
-    assert again != before[:1]
+
+
+MORE_NODES = NODES | {"bs-04": Node("bs-04", internal=("172.16.40.14",))}
+
+
+def test_a_node_that_comes_changes_local_services_alone() -> None:
+    for service in (SERVICE, replace(SERVICE, local=True)):
+        translator = Translator(OPTIONS)
+        cluster = snapshot({VIP: "default/web"}, service)
+        (before,) = translator.translate(cluster).config.virtual_servers
+        (after,) = translator.translate(replace(cluster, nodes=MORE_NODES)).config.virtual_servers
+        assert (before is after) is not service.local
+        assert after.vrrp_weight == (-5 if service.local else 0)
+
+
+def test_an_entry_that_changes_is_heeded() -> None:
+    translator = Translator(OPTIONS)
+    translator.translate(snapshot({VIP: "default/web"}))
+    (server,) = translator.translate(snapshot({VIP: "default/web:DR"})).config.virtual_servers
+    assert server.method is Method.DR
 
 
 @pytest.mark.interop

@@ -145,7 +145,14 @@ def test_dr_cannot_map_ports() -> None:
 
 @pytest.mark.parametrize(
     ("affinity", "annotation", "timeout"),
-    [(0, None, 1800), (10800, None, 10800), (0, "60", 60), (10800, "0", 0), (10800, "x", 10800)],
+    [
+        (0, None, 1800),
+        (10800, None, 10800),
+        (1 << 32, None, 2678400),
+        (0, "60", 60),
+        (10800, "0", 0),
+        (10800, "x", 10800),
+    ],
 )
 def test_persistence(affinity: int, annotation: str | None, timeout: int) -> None:
     service = annotated("persistence-timeout", annotation) if annotation else SERVICE
@@ -197,6 +204,11 @@ def test_ports_that_cannot_be_served() -> None:
         'Service default/web: port 1: "DCCP" cannot be balanced; use TCP, UDP or SCTP',
     ]
     assert len(served(translated(cluster))) == 1
+
+
+def test_addresses_that_are_none_are_left_out() -> None:
+    strange = endpoints(*map(Endpoint, ("pod.example.com", "fd00::1", "0.0.0.0", "10.244.0.1")))
+    assert served(clean(snapshot(ENTRY, SERVICE, (strange,)))) == {f"TCP {VIP}:80": ["10.244.0.1 8080 1"]}
 
 
 def test_a_service_without_ports() -> None:

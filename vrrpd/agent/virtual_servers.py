@@ -4,7 +4,8 @@ As kube-keepalived-vip has them: wlc, 30 minutes of persistence, TCP checks. Unl
 keeps its virtual servers, so that clients are refused at once rather than left waiting.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 from msgspec import Struct
 
@@ -18,6 +19,8 @@ from vrrpd.config.services import Masquerade, RealServerSettings, TcpCheck, Virt
 from vrrpd.config.virtual_servers import shown_key
 from vrrpd.ipvs.model import Flag, Method, Protocol, Scheduler, ServiceAddress
 from vrrpd.protocol.advert import IPAddress
+
+T = TypeVar("T")
 
 SCHEDULER = "vrrpd.io/scheduler"
 METHOD = "vrrpd.io/method"
@@ -91,25 +94,22 @@ class _Serving:
 
     def _wishes(self) -> _Wishes:
         affinity = self._service.session_affinity
+        persistence = min(affinity, _PERSISTENCE_MAX) if affinity > 0 else _PERSISTENCE
         method = self._entry.method
-        scheduler, persistence = Scheduler.WLC, min(affinity, _PERSISTENCE_MAX) if affinity > 0 else _PERSISTENCE
-        annotations = self._service.annotations
+        return _Wishes(
+            self._annotated(METHOD, read_method, Method.NAT) if method is None else method,
+            self._annotated(SCHEDULER, _scheduler, Scheduler.WLC),
+            self._annotated(PERSISTENCE_TIMEOUT, _seconds, persistence),
+        )
+
+    def _annotated(self, key: str, read: Callable[[str], T], default: T) -> T:
+        if key not in self._service.annotations:
+            return default
         try:
-            if method is None and METHOD in annotations:
-                method = read_method(annotations[METHOD].strip())
+            return read(self._service.annotations[key].strip())
         except Refused as refused:
-            self._report(METHOD, refused)
-        try:
-            if SCHEDULER in annotations:
-                scheduler = _scheduler(annotations[SCHEDULER].strip())
-        except Refused as refused:
-            self._report(SCHEDULER, refused)
-        try:
-            if PERSISTENCE_TIMEOUT in annotations:
-                persistence = _seconds(annotations[PERSISTENCE_TIMEOUT].strip())
-        except Refused as refused:
-            self._report(PERSISTENCE_TIMEOUT, refused)
-        return _Wishes(method or Method.NAT, scheduler, persistence)
+            self._report(key, refused)
+            return default
 
     def _virtual_server(self, port: ServicePort, key: ServiceAddress, wishes: _Wishes) -> VirtualServerSettings:
         local = self._service.local
