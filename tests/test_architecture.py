@@ -75,6 +75,14 @@ def test_what_a_virtual_server_is_to_be_is_pure() -> None:
             assert module.split(".")[0] not in PURE, f"director/{file} imports {module}"
 
 
+def test_what_a_cluster_comes_to_is_pure() -> None:
+    names = ("grammar", "identity", "objects", "problems", "spread", "translate", "virtual_servers")
+    for file, module in imports("agent"):
+        if file.removesuffix(".py") in names:
+            assert module.split(".")[0] not in PURE | HEAVY, f"agent/{file} imports {module}"
+            assert not module.startswith("vrrpd.net"), f"agent/{file} imports {module}"
+
+
 def test_the_protocol_is_pure() -> None:
     for file, module in imports("protocol"):
         assert module.split(".")[0] not in PURE, f"protocol/{file} imports {module}"

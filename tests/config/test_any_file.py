@@ -11,11 +11,13 @@ from hypothesis import strategies as st
 from tests.config.documents import SCALARS, Document, documents, tables
 from tests.config.test_load import EVERYTHING
 from tests.config.test_virtual_servers import SERVICES
+from vrrpd.config.keepalived import as_keepalived
 from vrrpd.config.load import load, parse
 from vrrpd.config.model import Config
 from vrrpd.config.problems import ConfigError
 from vrrpd.config.schema import ADDRESS, INSTANCE, TOP
 from vrrpd.config.service_keys import TABLES
+from vrrpd.config.toml import as_toml
 from vrrpd.director import check as director_check
 from vrrpd.director.service import Service
 from vrrpd.ipvs.wire import real_server_request, virtual_server_request
@@ -116,6 +118,8 @@ def require_usable(config: Config) -> None:
         assert virtual_server_request(1, 1, server)
         assert all(real_server_request(1, 1, server.key, real) for real in server.real_servers.values())
     assert all(map(str, director_check.findings(config, {})))
+    assert parse(as_toml(config), "shown") == config
+    assert as_keepalived(config)
 
 
 @st.composite

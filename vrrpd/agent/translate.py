@@ -1,0 +1,190 @@
+"""A configuration made of what the cluster says. Pure: all nodes come to the same, but for their priority.
+
+The virtual router is kube-keepalived-vip's: `vips`, VRID 50, adverts each second, no preemption. IPv6 addresses have
+one of their own, `vips6`. In spread mode (`vrrpd.agent.spread`) each address has its own.
+
+Preemption is on where it is needed to put an address where it belongs: in spread mode, and where a service of
+`externalTrafficPolicy: Local` lowers the priority of nodes that have no endpoints.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from ipaddress import ip_interface
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from vrrpd.agent.grammar import Entry, read_entries
+from vrrpd.agent.identity import members, problem_of_stranger, rank
+from vrrpd.agent.objects import EndpointSlice, Name, Node, Service, Snapshot
+from vrrpd.agent.problems import Problem
+from vrrpd.agent.spread import priorities, virtual_router_ids
+from vrrpd.agent.virtual_servers import Served, serve
+from vrrpd.config.addresses import Located, in_order_of_advert
+from vrrpd.config.model import Config, VirtualAddress, VrrpInstance
+from vrrpd.protocol.advert import ADDRESS_COUNT_MAX, Family, IPAddress
+
+_NAMES = {Family.IPV4: "vips", Family.IPV6: "vips6"}
+_SPREAD_PREEMPT_DELAY = 10.0
+"""Seconds. A node that comes back finds its endpoints first."""
+_WEIGHT_MIN = -253
+
+
+class Options(Struct, frozen=True):
+    """What the command line, the pod and the host say."""
+
+    node: str
+    """This node's name."""
+    interface: str
+    """For adverts and addresses."""
+    config_map: Name
+    virtual_router_id: int = 50
+    spread: tuple[int, int] | None = None
+    """The lowest and the highest VRID of spread mode; None: all addresses go together."""
+    node_selector: Mapping[str, str] = {}
+    """The pod's."""
+    base: Config = Config(())
+    """What does not come from the cluster, such as the control socket."""
+
+
+class Translation(Struct, frozen=True):
+    """A configuration, and what is not in it though somebody wanted it."""
+
+    config: Config
+    problems: tuple[Problem, ...]
+
+
+def translate(snapshot: Snapshot, options: Options) -> Translation:
+    """The configuration of this node. See `Translator`, which does it again and again."""
+    return Translator(options).translate(snapshot)
+
+
+class _Known(Struct, frozen=True):
+    """What a service came to the last time, and of what."""
+
+    entry: Entry
+    service: Service
+    slices: tuple[EndpointSlice, ...]
+    weight_without: int
+    served: Served
+
+    def holds(self, entry: Entry, service: Service, slices: tuple[EndpointSlice, ...], weight_without: int) -> bool:
+        same = self.service is service and self.slices is slices
+        return same and self.entry == entry and self.weight_without == weight_without
+
+
+class Translator:
+    """Remembers each service's part: what has not changed is the same object in the next translation."""
+
+    def __init__(self, options: Options) -> None:
+        self._options = options
+        self._known: dict[IPAddress, _Known] = {}
+
+    def translate(self, snapshot: Snapshot) -> Translation:
+        """The configuration, and what is wrong.
+
+        Without a ConfigMap, without a good entry in it and on a node that is excluded there are no virtual routers.
+        """
+        options = self._options
+        where = f"ConfigMap {'/'.join(options.config_map)}"
+        if snapshot.config_map is None:
+            return self._nothing(Problem(where, "", "there is none: no address is held", "create it"))
+        this = snapshot.nodes.get(options.node)
+        if this is not None and this.excluded:
+            wrong = "it is excluded from load balancing: it holds no address"
+            return self._nothing(Problem(f"Node {this.name}", "", wrong, "remove the label, or let others serve"))
+        reading = read_entries(snapshot.config_map.data, where)
+        taking_part = members(snapshot.nodes.values(), options.node_selector)
+        problems = [*reading.problems]
+        instances = [
+            instance
+            for family in Family
+            if (entries := [entry for entry in reading.entries if Family.of(entry.address) is family])
+            for instance in self._instances(family, entries, taking_part, where, problems)
+        ]
+        held = {vip.address for instance in instances for vip in instance.virtual_ipaddress}
+        holding = [entry for entry in reading.entries if entry.address in held]
+        served = self._serve(holding, snapshot, taking_part, where)
+        problems += (problem for each in served.values() for problem in each.problems)
+        config = replace(
+            options.base,
+            instances=tuple(_preempting(instance, served) for instance in instances),
+            virtual_servers=tuple(server for each in served.values() for server in each.virtual_servers),
+        )
+        return Translation(config, tuple(dict.fromkeys(problems)))
+
+    def _nothing(self, problem: Problem) -> Translation:
+        self._known.clear()
+        return Translation(replace(self._options.base, instances=(), virtual_servers=()), (problem,))
+
+    def _instances(
+        self, family: Family, entries: list[Entry], taking_part: tuple[Node, ...], where: str, problems: list[Problem]
+    ) -> Iterator[VrrpInstance]:
+        """The virtual routers of a family, which has addresses."""
+        options = self._options
+        if options.spread is None:
+            ranked = rank(options.node, taking_part, family)
+            problems += [ranked.problem] if ranked.problem else []
+            held = _fitting(entries, family, where, problems)
+            yield self._instance(_NAMES[family], options.virtual_router_id, ranked.priority, held)
+            return
+        stranger = problem_of_stranger(options.node, [node.name for node in taking_part])
+        problems += [stranger] if stranger else []
+        ids = virtual_router_ids((entry.address for entry in entries), *options.spread)
+        for vrid in sorted({*ids.values()}):
+            held = _fitting([entry for entry in entries if ids[entry.address] == vrid], family, where, problems)
+            of_nodes = priorities((node.name for node in taking_part), held[0].address)
+            priority = of_nodes.get(options.node, 1)
+            instance = self._instance(f"{_NAMES[family]}-{vrid}", vrid, priority, held)
+            yield replace(instance, nopreempt=False, preempt_delay=_SPREAD_PREEMPT_DELAY)
+
+    def _instance(self, name: str, vrid: int, priority: int, entries: Iterable[Entry]) -> VrrpInstance:
+        interface = self._options.interface
+        located: list[Located] = [((), VirtualAddress(ip_interface(entry.address), interface)) for entry in entries]
+        addresses = in_order_of_advert(located, vrid, interface)
+        return VrrpInstance(name, interface, vrid, addresses, priority, advert_int=1.0, nopreempt=True)
+
+    def _serve(
+        self, entries: Iterable[Entry], snapshot: Snapshot, taking_part: tuple[Node, ...], where: str
+    ) -> dict[IPAddress, Served]:
+        """Who is served at each address."""
+        # So that any node without endpoints comes after any that has some, whatever their priorities are.
+        weight_without = max(-len(taking_part) - 1, _WEIGHT_MIN)
+        known: dict[IPAddress, _Known] = {}
+        found: dict[IPAddress, Served] = {}
+        for entry in entries:
+            if entry.service is None:
+                continue
+            service = snapshot.services.get(entry.service)
+            if service is None:
+                wrong = f"there is no service {'/'.join(entry.service)}: the address is held, and nobody is served"
+                found[entry.address] = Served((), (Problem(where, entry.key, wrong, "create it, or change the entry"),))
+                continue
+            slices = snapshot.slices.get(entry.service, ())
+            before = self._known.get(entry.address)
+            weight = weight_without if service.local else 0
+            if before is None or not before.holds(entry, service, slices, weight):
+                served = serve(entry, service, slices, self._options.node, weight)
+                before = _Known(entry, service, slices, weight, served)
+            known[entry.address] = before
+            found[entry.address] = before.served
+        self._known = known
+        return found
+
+
+def _fitting(entries: list[Entry], family: Family, where: str, problems: list[Problem]) -> list[Entry]:
+    """As many as an advert has room for, which for IPv6 begins with a link-local one, whoever has named it."""
+    lacking = family is Family.IPV6 and not any(entry.address.is_link_local for entry in entries)
+    room = ADDRESS_COUNT_MAX - lacking
+    entries = sorted(entries, key=lambda entry: not entry.address.is_link_local)
+    for entry in entries[room:]:
+        wrong = f"an advert has room for {room} addresses: this one is not held"
+        problems.append(Problem(where, entry.key, wrong, "spread the addresses over several VRIDs"))
+    return entries[:room]
+
+
+def _preempting(instance: VrrpInstance, served: Mapping[IPAddress, Served]) -> VrrpInstance:
+    """The same, with preemption where the lower priority of those without endpoints would mean nothing otherwise."""
+    mine = (served[vip.address] for vip in instance.virtual_ipaddress if vip.address in served)
+    if any(server.vrrp_weight for each in mine for server in each.virtual_servers):
+        return replace(instance, nopreempt=False, preempt_delay=0.0)
+    return instance
