@@ -6,8 +6,10 @@ BIN := .venv/bin
 demo: .venv/installed  ## live failovers of real routers in namespaces, and their outage; DEMO="--fault all"
 	$(BIN)/vrrpd demo $(DEMO)
 
-test: .venv/installed-dev  ## unit, simulation, namespaces, interop with real keepalived and FRR, a real IPVS kernel
-	.ci/packages keepalived frr faketime user-mode-linux kmod ipvsadm iproute2 nftables iptables
+test: .venv/installed-dev  ## unit, simulation, namespaces, interop with keepalived and FRR, an IPVS kernel, an API server
+	.ci/packages keepalived frr faketime user-mode-linux kmod ipvsadm iproute2 nftables iptables \
+		etcd-server etcd-client openssl util-linux
+	$(BIN)/python -m tests.kube.binary
 	$(BIN)/pytest $(TESTS)
 
 test-ipvs: .venv/installed-dev  ## what needs IPVS and nftables in one kernel: Debian's, in QEMU; two minutes, as root
