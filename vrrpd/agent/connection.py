@@ -151,6 +151,8 @@ async def _ask(client: ApiClient, path: str, query: Sequence[tuple[str, str]], l
             auth_settings=["BearerToken"],
         )
         answer: ClientResponse = (await client.call_api(*request, _request_timeout=limits)).response
+    except (ClientError, OSError):  # some of which are a ValueError, too
+        raise
     except (ConfigException, ValueError) as error:  # of the token's file, which is read again now and then
         raise AccessError(_in_words(error)) from error
     return answer

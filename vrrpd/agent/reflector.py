@@ -57,6 +57,8 @@ class Counters(Struct):
     """Of watches, without bookmarks."""
     lists: int = 0
     """That came to their end; all but one are relists."""
+    watches: int = 0
+    """That began."""
     errors: int = 0
     """Lists and watches that failed, among them watches that ended at once."""
 
@@ -286,6 +288,7 @@ class Reflector(Generic[Object]):
         limits = ClientTimeout(total=seconds + _GRACE, sock_connect=_CONNECT, sock_read=self._patience.idle)
         try:
             async with self._connection.get(self._path, query, limits) as response:
+                self.counters.watches += 1
                 if self.refusals:
                     self.refusals = 0
                     self._changed()
