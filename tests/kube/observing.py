@@ -7,6 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Final, Self
 
+import uvloop
+
 from tests.peers import eventually
 from vrrpd.agent.connection import Access, Connection
 from vrrpd.agent.objects import Name, Snapshot
@@ -32,7 +34,7 @@ class Observing:
         self._begun = threading.Event()
 
     def __enter__(self) -> Self:
-        self._end = self._thread.submit(lambda: asyncio.run(self._observe()))
+        self._end = self._thread.submit(self._run)
         assert self._begun.wait(20)
         return self
 
@@ -57,6 +59,10 @@ class Observing:
 
     def lists(self, resource: str) -> int:
         return self.observer.counters[resource].lists
+
+    def _run(self) -> None:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:  # as the daemon's processes do
+            runner.run(self._observe())
 
     async def _observe(self) -> None:
         self._loop = asyncio.get_running_loop()
