@@ -75,6 +75,12 @@ def test_what_a_virtual_server_is_to_be_is_pure() -> None:
             assert module.split(".")[0] not in PURE, f"director/{file} imports {module}"
 
 
+def test_what_the_api_server_sends_is_read_without_side_effects() -> None:
+    for file, module in imports("agent"):
+        if file in ("objects.py", "parse.py"):
+            assert module.split(".")[0] not in PURE | HEAVY, f"agent/{file} imports {module}"
+
+
 def test_the_protocol_is_pure() -> None:
     for file, module in imports("protocol"):
         assert module.split(".")[0] not in PURE, f"protocol/{file} imports {module}"

@@ -283,7 +283,7 @@ class ApiServer:
 
 
 _WITH_US: Final = ("setpriv", "--pdeathsig", "KILL")
-"""A test run that is killed leaves nothing behind."""
+"""A test run that is killed leaves nothing behind; nor does a thread that starts a server and ends."""
 
 
 def _free_port(address: str) -> int:

@@ -248,7 +248,8 @@ def test_with_the_rights_of_old_endpoints_take_the_place_of_slices_until_they_ma
         eventually(lambda: slices.errors > 3, "what was waited for")
         told = [record.message for record in caplog.records if "endpointslices" in record.message]
         assert len(told) == 1
-        assert told[0].startswith("may not list endpointslices.discovery.k8s.io: ")
+        user = f'User "system:serviceaccount:{namespace}:agent"'
+        assert told[0].startswith(f"{user} may not list endpointslices.discovery.k8s.io: ")
         rule = '{apiGroups: ["discovery.k8s.io"], resources: ["endpointslices"], verbs: ["get", "list", "watch"]}'
         assert told[0].endswith(f"needs this rule of a ClusterRole: {rule}; without it Endpoints are followed")
         assert observing.status("endpointslices.discovery.k8s.io").reason == told[0]
@@ -275,7 +276,8 @@ def test_a_verb_that_is_missing_is_named_and_the_others_go_on(
         observing.until(lambda now: "n1" in now.nodes)
         told = [record.message for record in caplog.records if record.levelname == "WARNING"]
         rule = '{apiGroups: [""], resources: ["nodes"], verbs: ["get", "list", "watch"]}'
-        assert told == [f"may not watch nodes: needs this rule of a ClusterRole: {rule}"]
+        user = f'User "system:serviceaccount:{namespace}:agent"'
+        assert told == [f"{user} may not watch nodes: needs this rule of a ClusterRole: {rule}"]
 
 
 def test_there_is_no_snapshot_before_everything_may_be_read(cluster: Cluster, namespace: str) -> None:
@@ -305,4 +307,13 @@ def test_as_a_pod_it_reads_its_token_and_authority_again_when_they_are_refused(
         eventually(lambda: "401" in observing.status("nodes").reason, "what was waited for")
         assert not observing.snapshots
         token.write_text(cluster.api.account(namespace, "agent", manifests.NARROW, manifests.SLICES))
+        observing.until(lambda _: True)
+
+
+def test_a_host_that_is_named_is_asked_with_the_service_account(
+    cluster: Cluster, namespace: str, tmp_path: Path
+) -> None:
+    (tmp_path / "ca.crt").write_bytes(cluster.api.ca_file.read_bytes())
+    (tmp_path / "token").write_text(cluster.api.account(namespace, "agent", manifests.NARROW, manifests.SLICES))
+    with Observing(Access(host=cluster.api.url, account=tmp_path), (namespace, "vips")) as observing:
         observing.until(lambda _: True)

@@ -215,6 +215,26 @@ def test_what_is_sent_again_is_no_change(tmp_path: Path) -> None:
     asyncio.run(play())
 
 
+def test_a_host_that_is_named_by_http_gets_no_token(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("secret")
+    (tmp_path / "ca.crt").write_text("unused")
+    seen: list[str] = []
+
+    async def look(request: web.Request) -> web.StreamResponse:
+        seen.append(str(request.headers))
+        return await answer(a_list(1))(request)
+
+    async def play() -> None:
+        async with FakeServer(tmp_path, [look], [stays()]) as server:
+            it = Reflecting(Connection(Access(host=server.url, account=tmp_path)), Patience())
+            async with it:
+                await it.until(lambda: it.reflector.listed)
+
+    asyncio.run(play())
+    assert len(seen) == 1
+    assert "secret" not in seen[0]
+
+
 class CompactingConnection(Connection):
     """Has etcd forget its history after the first page of a list."""
 

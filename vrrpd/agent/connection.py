@@ -1,7 +1,7 @@
 """To the API server: the official client's configuration, authentication and TLS, and answers as they are."""
 
 import asyncio
-import logging
+import os
 import ssl
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -17,8 +17,6 @@ from kubernetes.aio.config.incluster_config import InClusterConfigLoader
 from kubernetes.aio.config.kube_config import load_kube_config
 from msgspec import Struct
 
-log = logging.getLogger(__name__)
-
 ACCOUNT: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 """Where a pod has the token of its service account and the certificate of the API server's authority."""
 _MESSAGE_MAX: Final = 1 << 16
@@ -31,7 +29,7 @@ class Access(Struct, frozen=True):
     kubeconfig: str = ""
     """A file's path; "": as a pod's service account."""
     host: str = ""
-    """An URL in place of the one that is configured."""
+    """An URL in place of the one that is configured; alone, of a server that is asked without credentials by HTTP."""
     account: Path = ACCOUNT
 
 
@@ -132,13 +130,26 @@ class Connection:
         try:
             if access.kubeconfig:
                 await load_kube_config(access.kubeconfig, client_configuration=configuration, persist_config=False)
-            else:
-                token, authority = access.account / "token", access.account / "ca.crt"
-                InClusterConfigLoader(str(token), str(authority)).load_and_set(configuration)
+            elif _wants_account(access):
+                _load_account(access, configuration)
         except Exception as error:  # whatever a wrong file makes of a parser
             raise AccessError(_in_words(error)) from error
         if access.host:
-            configuration.host = access.host.rstrip("/")
+            configuration.host = access.host
+
+
+def _wants_account(access: Access) -> bool:
+    """Where a host is named the service account's token goes there if it can be kept secret, and if there is one."""
+    return not access.host or (access.host.startswith("https:") and (access.account / "token").exists())
+
+
+def _load_account(access: Access, configuration: Configuration) -> None:
+    """Those of a pod. The token's file is read again before a request if that was more than a minute ago."""
+    place = {"KUBERNETES_SERVICE_HOST": access.host, "KUBERNETES_SERVICE_PORT": "443"} if access.host else os.environ
+    loader = InClusterConfigLoader(str(access.account / "token"), str(access.account / "ca.crt"), environ=place)
+    loader.load_and_set(configuration)
+    if access.host:
+        loader.host = access.host  # it configures that anew with each token
 
 
 async def _ask(client: ApiClient, path: str, query: Sequence[tuple[str, str]], limits: ClientTimeout) -> ClientResponse:
