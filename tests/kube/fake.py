@@ -3,7 +3,8 @@
 import asyncio
 import contextlib
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -65,16 +66,24 @@ def stays(*lines: bytes) -> Answer:
 class FakeServer:
     """Gives the answers to lists and to watches in their order; the last one again and again."""
 
-    def __init__(self, directory: Path, lists: list[Answer], watches: list[Answer]) -> None:
+    def __init__(
+        self, directory: Path, lists: list[Answer], watches: list[Answer], others: Mapping[str, Answer] | None = None
+    ) -> None:
+        """`lists`, `watches`: of config maps; `others`: a list for each other resource that is served."""
         self._kubeconfig = directory / "kubeconfig"
         self._lists = lists
         self._watches = watches
+        self._others = others or {}
+        self._connections: list[Connection] = []
         self.asked: list[tuple[float, dict[str, str]]] = []
         """When (seconds of the loop) and with what query."""
 
     async def __aenter__(self) -> Self:
         app = web.Application()
         app.router.add_get("/api/v1/configmaps", self._give)
+        app.router.add_get("/api/v1/namespaces/n/configmaps", self._give)
+        for resource, others in self._others.items():
+            app.router.add_get(f"/api/v1/{resource}", partial(self._give_other, others))
         self._runner = web.AppRunner(app, shutdown_timeout=0.1, handler_cancellation=True)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", 0)
@@ -93,6 +102,8 @@ class FakeServer:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        for connection in self._connections:
+            await connection.close()
         await self._runner.cleanup()
 
     def when(self, kind: str) -> list[float]:
@@ -104,9 +115,17 @@ class FakeServer:
         script = self._watches if "watch" in request.query else self._lists
         return await (script.pop(0) if len(script) > 1 else script[0])(request)
 
+    @staticmethod
+    async def _give_other(a_list: Answer, request: web.Request) -> web.StreamResponse:
+        return await (stays() if "watch" in request.query else a_list)(request)
+
+    def connection(self) -> Connection:
+        """One that ends with this."""
+        self._connections.append(Connection(Access(kubeconfig=str(self._kubeconfig))))
+        return self._connections[-1]
+
     def reflecting(self, **patience: float) -> "Reflecting":
-        connection = Connection(Access(kubeconfig=str(self._kubeconfig)))
-        return Reflecting(connection, Patience(**{"first": 0.05, "cap": 0.4, "settled": 0.2, **patience}))
+        return Reflecting(self.connection(), Patience(**{"first": 0.05, "cap": 0.4, "settled": 0.2, **patience}))
 
 
 class Reflecting:

@@ -254,10 +254,13 @@ def test_with_the_rights_of_old_endpoints_take_the_place_of_slices_until_they_ma
         assert told[0].endswith(f"needs this rule of a ClusterRole: {rule}; without it Endpoints are followed")
         assert observing.status("endpointslices.discovery.k8s.io").reason == told[0]
 
+        following_endpoints = observing.observer._endpoints_task
+        assert following_endpoints
         cluster.slice("web-1", "web", "198.51.100.4")
         cluster.api.account(namespace, "agent", manifests.NARROW, manifests.SLICES)
         observing.until(lambda now: addresses(now, namespace, "web") == ["198.51.100.4"])
         assert "endpoints" not in observing.observer.counters
+        eventually(following_endpoints.done, "Endpoints are followed no more")
 
 
 def test_a_verb_that_is_missing_is_named_and_the_others_go_on(

@@ -14,6 +14,8 @@ from tests.kube import manifests
 from tests.kube.fake import Answer, FakeServer, Reflecting, a_list, answer, config_map, event, stays
 from tests.kube.server import ApiServer
 from vrrpd.agent.connection import Access, Connection
+from vrrpd.agent.objects import Endpoint, Snapshot
+from vrrpd.agent.observer import Observer
 from vrrpd.agent.reflector import Patience
 
 GOOD = event("MODIFIED", **config_map(8, x="good"))
@@ -58,7 +60,14 @@ def test_after_nonsense_it_lists_again(tmp_path: Path, nonsense: bytes) -> None:
 
 @pytest.mark.parametrize(
     "nonsense",
-    [b"", b"no JSON", b"[]", b'{"kind": "Status"}', json.dumps({**a_list(1), "kind": "SecretList"}).encode()],
+    [
+        b"",
+        b"no JSON",
+        b"[]",
+        b'{"kind": "Status"}',
+        json.dumps({**a_list(1), "kind": "SecretList"}).encode(),
+        json.dumps({**a_list(1), "metadata": {}}).encode(),
+    ],
     ids=repr,
 )
 def test_a_list_that_is_nonsense_takes_no_effect(tmp_path: Path, nonsense: bytes) -> None:
@@ -68,6 +77,16 @@ def test_a_list_that_is_nonsense_takes_no_effect(tmp_path: Path, nonsense: bytes
             await it.until(lambda: it.reflector.listed)
             assert it.data == {"a": {"x": "first"}}
             assert it.reflector.counters.errors == 2
+
+    asyncio.run(play())
+
+
+def test_pages_without_end_are_given_up(tmp_path: Path) -> None:
+    async def play() -> None:
+        lists = [answer(a_list(1, following="more")), answer(a_list(1, following="more")), answer(a_list(1))]
+        async with FakeServer(tmp_path, lists, [stays()]) as server, server.reflecting() as it:
+            await it.until(lambda: it.reflector.listed)
+            assert it.reflector.counters.errors == 1
 
     asyncio.run(play())
 
@@ -141,6 +160,35 @@ def test_retry_after_is_heeded_up_to_the_cap(tmp_path: Path, status: int) -> Non
             assert third - second >= 1.2
 
     asyncio.run(play())
+
+
+def test_where_slices_are_not_served_endpoints_take_their_place(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """By a server before Kubernetes 1.21; one of today does not get ready without them."""
+    name = {"name": "web", "namespace": "n"}
+    subset = {"addresses": [{"ip": "198.51.100.1"}], "ports": [{"port": 80}]}
+    others = {
+        "endpoints": answer({**a_list(1, {"metadata": name, "subsets": [subset]}), "kind": "EndpointsList"}),
+        "services": answer({**a_list(1), "kind": "ServiceList"}),
+        "nodes": answer({**a_list(1), "kind": "NodeList"}),
+    }
+
+    async def play() -> None:
+        async with FakeServer(tmp_path, [answer(a_list(1))], [stays()], others) as server:
+            snapshots: asyncio.Queue[Snapshot] = asyncio.Queue()
+            observer = Observer(server.connection(), ("n", "vips"), snapshots.put_nowait)
+            task = asyncio.create_task(observer.run())
+            async with asyncio.timeout(20):
+                snapshot = await snapshots.get()
+            task.cancel()
+            await asyncio.wait([task])
+            assert [one.endpoints for one in snapshot.slices["n", "web"]] == [(Endpoint("198.51.100.1"),)]
+
+    asyncio.run(play())
+    told = [record.message for record in caplog.records if record.levelname == "WARNING"]
+    what = "endpointslices.discovery.k8s.io"
+    assert told == [f"cannot list {what}: the API server does not serve it; without it Endpoints are followed"]
 
 
 def test_silence_is_not_waited_out(tmp_path: Path) -> None:

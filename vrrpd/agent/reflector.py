@@ -175,6 +175,7 @@ class Reflector(Generic[Object]):
             fresh = not self._version
             verb = "list" if fresh else "watch"
             failure: Exception | None = None
+            self._settled = False
             try:
                 if fresh:
                     await self._list()
@@ -184,7 +185,7 @@ class Reflector(Generic[Object]):
                     failure = UnreachableError("the watch ended at once")
             except ExpiredError as error:
                 self._version = ""
-                failure = error if fresh else None
+                failure = error if fresh and not self._settled else None
             except RefusedError as error:
                 if error.status in (403, 404):
                     self.refusals += 1
@@ -241,6 +242,8 @@ class Reflector(Generic[Object]):
             for raw in page.items or ():
                 self._add(raw, found, unreadable)
             version = page.metadata.resource_version
+            if page.metadata.continue_ == token and token:
+                raise NonsenseError("a list whose pages have no end")
             token = page.metadata.continue_ or None
         if not version:
             raise NonsenseError("a list without resourceVersion")
@@ -277,7 +280,6 @@ class Reflector(Generic[Object]):
         Raises:
             ExpiredError, NonsenseError; and what `Connection.get` raises.
         """
-        self._settled = False
         seconds = self._patience.watch * random.uniform(1.0, 1.5)
         query = [
             *self._selector,
