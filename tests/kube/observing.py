@@ -4,6 +4,7 @@ import asyncio
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from types import TracebackType
 from typing import Final, Self
 
@@ -44,6 +45,7 @@ class Observing:
         self._loop.call_soon_threadsafe(self._task.cancel)
         self._thread.shutdown()
         self._end.result()
+        assert all(before != after for before, after in pairwise(self.snapshots)), "told of what has not changed"
 
     @property
     def last(self) -> Snapshot:

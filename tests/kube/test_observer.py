@@ -283,15 +283,19 @@ def test_a_verb_that_is_missing_is_named_and_the_others_go_on(
         assert told == [f"{user} may not watch nodes: needs this rule of a ClusterRole: {rule}"]
 
 
-def test_there_is_no_snapshot_before_everything_may_be_read(cluster: Cluster, namespace: str) -> None:
-    some = (manifests.rule("", "nodes", "configmaps"), manifests.SLICES)
-    token = cluster.api.account(namespace, "agent", *some)
-    access = Access(kubeconfig=str(cluster.api.kubeconfig(token)))
+@pytest.mark.parametrize("missing", ["configmaps", "services", "endpointslices", "nodes"])
+def test_there_is_no_snapshot_before_everything_may_be_read(cluster: Cluster, namespace: str, missing: str) -> None:
+    rules = {plural: manifests.rule("", plural) for plural in ("configmaps", "services", "nodes")}
+    rules["endpointslices"] = manifests.SLICES
+    withheld = rules.pop(missing)
+    access = Access(kubeconfig=str(cluster.api.kubeconfig(cluster.api.account(namespace, "agent", *rules.values()))))
     with Observing(access, (namespace, "vips"), watch_namespace=namespace) as observing:
-        eventually(lambda: sum(status.listed for status in observing.observer.status) == 3, "what was waited for")
-        assert "may not list services" in observing.status("services").reason
+        eventually(lambda: sum(status.listed for status in observing.observer.status) == 3, "the others")
+        refused = [status for status in observing.observer.status if status.resource.startswith(missing)]
+        eventually(lambda: observing.observer.counters[refused[0].resource].errors > 2, "tries")
+        assert f"may not list {missing}" in observing.status(refused[0].resource).reason
         assert not observing.snapshots
-        cluster.api.account(namespace, "agent", *some, manifests.rule("", "services"))
+        cluster.api.account(namespace, "agent", *rules.values(), withheld)
         observing.until(lambda _: True)
 
 
