@@ -1,18 +1,23 @@
 # Everything runs in .venv, which is made from the lock files. Debian packages that the tests need are installed as root.
 BIN := .venv/bin
 
-.PHONY: demo test test-ipvs lint fmt bench bench-ipvs soak clean
+.PHONY: demo test test-ipvs test-kube lint fmt bench bench-ipvs soak clean
 
 demo: .venv/installed  ## live failovers of real routers in namespaces, and their outage; DEMO="--fault all"
 	$(BIN)/vrrpd demo $(DEMO)
 
 test: .venv/installed-dev  ## unit, simulation, namespaces, interop with real keepalived and FRR, a real IPVS kernel
-	.ci/packages keepalived frr faketime user-mode-linux kmod ipvsadm iproute2 nftables iptables
+	.ci/packages keepalived frr faketime user-mode-linux kmod ipvsadm iproute2 nftables iptables openssl
 	$(BIN)/pytest $(TESTS)
 
 test-ipvs: .venv/installed-dev  ## what needs IPVS and nftables in one kernel: Debian's, in QEMU; two minutes, as root
 	.ci/packages qemu-system-x86 linux-image-amd64 busybox-static iproute2
 	$(BIN)/pytest -m ipvs_qemu tests/ipvs
+
+test-kube: .venv/installed-dev  ## the observer of a cluster on a real kube-apiserver, which is built once; a minute then
+	.ci/packages etcd-server etcd-client openssl util-linux
+	$(BIN)/python -m tests.kube.binary
+	$(BIN)/pytest -m kube tests/kube
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check

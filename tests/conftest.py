@@ -8,6 +8,7 @@ import pytest
 from hypothesis import settings
 
 from tests.ipvs.qemu import BUSYBOX, EMULATOR, MODULES
+from tests.kube import binary
 
 # A shared machine is slow now and then, which is no failure. In CI the same examples run each time.
 settings.register_profile("vrrpd", deadline=None, derandomize="CI" in os.environ)
@@ -33,15 +34,20 @@ _PROGRAMS = {
         "setpriv": "util-linux",
         "ip": "iproute2",
     },
+    "kube": {"etcd": "etcd-server", "etcdctl": "etcd-client", "openssl": "openssl", "setpriv": "util-linux"},
 }
+_WITHOUT_ROOT = {"kube"}
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """A test that cannot run here is skipped at a desk, and fails in CI; both say what to do about it."""
-    needed = [programs for marker, programs in _PROGRAMS.items() if item.get_closest_marker(marker)]
-    packages = sorted({package for programs in needed for name, package in programs.items() if not _is_there(name)})
-    missing = ["it needs root for network namespaces: run the tests with sudo"] if needed and os.geteuid() else []
+    needed = [marker for marker in _PROGRAMS if item.get_closest_marker(marker)]
+    programs = {name: package for marker in needed for name, package in _PROGRAMS[marker].items()}
+    packages = sorted({package for name, package in programs.items() if not _is_there(name)})
+    root = os.geteuid() == 0 or not set(needed) - _WITHOUT_ROOT
+    missing = [] if root else ["it needs root for network namespaces: run the tests with sudo"]
     missing += [f"it needs {package}: apt-get install {package}" for package in packages]
+    missing += [f"it needs {binary.HOW}"] if "kube" in needed and not binary.find() else []
     if missing:
         (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)("; ".join(missing))
 

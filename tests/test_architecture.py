@@ -76,7 +76,7 @@ def test_what_a_virtual_server_is_to_be_is_pure() -> None:
 
 
 def test_what_a_cluster_comes_to_is_pure() -> None:
-    names = ("grammar", "identity", "objects", "problems", "spread", "translate", "virtual_servers")
+    names = ("grammar", "identity", "objects", "parse", "problems", "spread", "translate", "virtual_servers")
     for file, module in imports("agent"):
         if file.removesuffix(".py") in names:
             assert module.split(".")[0] not in PURE | HEAVY, f"agent/{file} imports {module}"

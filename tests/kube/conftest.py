@@ -1,0 +1,37 @@
+"""One API server for all tests of this directory."""
+
+import zlib
+from collections.abc import Iterator
+
+import pytest
+
+from tests.kube.server import ApiServer
+from vrrpd.agent.connection import Access
+
+
+@pytest.fixture(scope="session")
+def api_of_the_session() -> Iterator[ApiServer]:
+    with ApiServer() as server:
+        yield server
+
+
+@pytest.fixture
+def api(api_of_the_session: ApiServer) -> ApiServer:
+    """The API server; without nodes, and running whatever the test before has done to it."""
+    api_of_the_session.be_running()
+    api_of_the_session.request("DELETE", "/api/v1/nodes")
+    return api_of_the_session
+
+
+@pytest.fixture
+def namespace(api: ApiServer, request: pytest.FixtureRequest) -> str:
+    """One of the test's own."""
+    name = f"test-{zlib.crc32(request.node.nodeid.encode()):08x}"
+    api.request("POST", "/api/v1/namespaces", {"metadata": {"name": name}})
+    return name
+
+
+@pytest.fixture
+def admin(api: ApiServer) -> Access:
+    """One who may read everything."""
+    return Access(kubeconfig=str(api.kubeconfig()))

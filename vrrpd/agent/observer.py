@@ -1,0 +1,137 @@
+"""What the agent needs to know of the cluster, as one snapshot after the other."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from operator import attrgetter
+from typing import Any, Final
+
+from vrrpd.agent.connection import Connection
+from vrrpd.agent.objects import EndpointSlice, Name, Snapshot
+from vrrpd.agent.reflector import Counters, Patience, Reflector, Status
+from vrrpd.agent.resources import CONFIG_MAPS, ENDPOINT_SLICES, ENDPOINTS, NODES, SERVICES
+
+log = logging.getLogger(__name__)
+
+_REFUSALS_MAX: Final = 3
+"""In a row, of slices that have been there: an API server that starts may refuse for a moment what it grants."""
+
+
+class Observer:
+    """Runs a reflector for each resource, and tells of what changes at most once a turn of the loop."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        config_map: Name,
+        changed: Callable[[Snapshot], None],
+        *,
+        watch_namespace: str = "",
+        patience: Patience | None = None,
+    ) -> None:
+        """Observes nothing until `run`.
+
+        Args:
+            connection: to the API server; whoever made it closes it.
+            config_map: namespace and name of the only one that counts.
+            changed: called with a snapshot once every resource has been listed, and then whenever something changes.
+            watch_namespace: where services and endpoints are looked for; "": everywhere.
+            patience: seconds for this and that.
+        """
+        self.snapshot: Snapshot | None = None
+        """The last one; stays while the API server is away."""
+        self._name = config_map
+        self._publish_to = changed
+        self._dirty: set[str] = set()
+        self._publication: asyncio.Handle | None = None
+        self._tasks: asyncio.TaskGroup | None = None
+        everywhere = (watch_namespace, "")
+        self._config_maps = Reflector(
+            connection, CONFIG_MAPS, partial(self._touch, "config map"), wanted=config_map, patience=patience
+        )
+        self._services = Reflector(
+            connection, SERVICES, partial(self._touch, "services"), wanted=everywhere, patience=patience
+        )
+        self._slices = Reflector(
+            connection, ENDPOINT_SLICES, self._slices_changed, wanted=everywhere, patience=patience
+        )
+        self._new_endpoints = partial(
+            Reflector, connection, ENDPOINTS, partial(self._touch, "slices"), wanted=everywhere, patience=patience
+        )
+        self._endpoints: Reflector[tuple[EndpointSlice, ...]] | None = None
+        self._endpoints_task: asyncio.Task[None] | None = None
+        self._nodes = Reflector(connection, NODES, partial(self._touch, "nodes"), patience=patience)
+
+    async def run(self) -> None:
+        """Observe until cancelled."""
+        try:
+            async with asyncio.TaskGroup() as self._tasks:
+                for reflector in (self._config_maps, self._services, self._slices, self._nodes):
+                    self._tasks.create_task(reflector.run())
+        finally:
+            if self._publication:
+                self._publication.cancel()
+
+    @property
+    def status(self) -> tuple[Status, ...]:
+        """How well each resource is followed."""
+        return tuple(reflector.status for reflector in self._reflectors())
+
+    @property
+    def counters(self) -> Mapping[str, Counters]:
+        """By resource; those of Endpoints begin anew with each time that they are needed."""
+        return {reflector.resource.full: reflector.counters for reflector in self._reflectors()}
+
+    def _reflectors(self) -> list[Reflector[Any]]:
+        endpoints = [self._endpoints] if self._endpoints else []
+        return [self._config_maps, self._services, self._slices, *endpoints, self._nodes]
+
+    def _slices_changed(self) -> None:
+        """EndpointSlices changed, or whether they may be read did: then Endpoints come in, or go."""
+        refusals = self._slices.refusals
+        if self._endpoints is None and refusals >= (_REFUSALS_MAX if self._slices.listed else 1):
+            assert self._tasks
+            self._endpoints = self._new_endpoints()
+            self._endpoints_task = self._tasks.create_task(self._endpoints.run())
+        elif self._endpoints_task and self._slices.listed and not refusals:
+            log.info("%s can be read; Endpoints are followed no more", ENDPOINT_SLICES.full)
+            self._endpoints_task.cancel()
+            self._endpoints = self._endpoints_task = None
+        self._touch("slices")
+
+    def _touch(self, part: str) -> None:
+        self._dirty.add(part)
+        if self._publication is None:
+            self._publication = asyncio.get_running_loop().call_soon(self._publish)
+
+    def _publish(self) -> None:
+        self._publication = None
+        # Until Endpoints are there slices that may be read no more are better than nothing.
+        source = self._endpoints if self._endpoints and self._endpoints.listed else self._slices
+        if not (self._config_maps.listed and self._services.listed and source.listed and self._nodes.listed):
+            return
+        last, dirty = self.snapshot, self._dirty
+        snapshot = Snapshot(
+            config_map=self._config_maps.objects.get(self._name),
+            services=last.services if last and "services" not in dirty else dict(self._services.objects),
+            slices=last.slices if last and "slices" not in dirty else _by_service(source.objects.values(), last),
+            nodes=last.nodes if last and "nodes" not in dirty else {n.name: n for n in self._nodes.objects.values()},
+        )
+        self._dirty = set()
+        if snapshot != last:
+            self.snapshot = snapshot
+            self._publish_to(snapshot)
+
+
+def _by_service(
+    parsed: Iterable[tuple[EndpointSlice, ...]], last: Snapshot | None
+) -> Mapping[Name, tuple[EndpointSlice, ...]]:
+    """Slices by service, in the order of their names; where they are as before so is the tuple."""
+    groups: dict[Name, list[EndpointSlice]] = {}
+    for slices in parsed:
+        for one in slices:
+            groups.setdefault((one.name[0], one.service), []).append(one)
+    before = last.slices if last else {}
+    ordered = ((service, tuple(sorted(group, key=attrgetter("name")))) for service, group in groups.items())
+    return {service: before[service] if before.get(service) == group else group for service, group in ordered}
