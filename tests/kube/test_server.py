@@ -52,7 +52,7 @@ def test_the_server_is_taken_from_the_assets_then_the_path_then_the_cache(
 @pytest.mark.parametrize(("ci", "outcome"), [("true", "1 error"), ("", "1 skipped")], ids=["ci", "desk"])
 def test_what_is_missing_is_named(tmp_path: Path, ci: str, outcome: str) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-rs", "tests/kube/test_server.py", "-k", "refused"],
+        [sys.executable, "-m", "pytest", "-rs", "-m", "kube", "tests/kube/test_server.py", "-k", "refused"],
         env=os.environ | {"PATH": "/nonexistent", "XDG_CACHE_HOME": str(tmp_path), "CI": ci, "KUBEBUILDER_ASSETS": ""},
         capture_output=True,
         text=True,

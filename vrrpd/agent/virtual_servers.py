@@ -16,7 +16,6 @@ from vrrpd.config.kinds import whole
 from vrrpd.config.problems import Refused, shown
 from vrrpd.config.service_kinds import host
 from vrrpd.config.services import Masquerade, RealServerSettings, TcpCheck, VirtualServerSettings
-from vrrpd.config.virtual_servers import shown_key
 from vrrpd.ipvs.model import Flag, Method, Protocol, Scheduler, ServiceAddress
 from vrrpd.protocol.advert import IPAddress
 
@@ -114,7 +113,7 @@ class _Serving:
     def _virtual_server(self, port: ServicePort, key: ServiceAddress, wishes: _Wishes) -> VirtualServerSettings:
         local = self._service.local
         return VirtualServerSettings(
-            name=shown_key(key),
+            name=str(key),
             keys=(key,),
             real_servers=self._real_servers(port, key, wishes.method),
             protocol=key.protocol,

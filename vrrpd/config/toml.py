@@ -24,7 +24,6 @@ from vrrpd.config.services import (
     UdpCheck,
     VirtualServerSettings,
 )
-from vrrpd.config.virtual_servers import shown_key
 from vrrpd.ipvs.model import FirewallMark, Flag, Method, Protocol, Scheduler, VirtualServerKey
 
 _TYPES: Mapping[type[Check], str] = MappingProxyType(
@@ -62,7 +61,7 @@ def as_toml(config: Config) -> str:
 
 def group_of(server: VirtualServerSettings) -> str:
     """The name of the group that a virtual server has its keys from; empty: it has one of its own."""
-    if len(server.keys) == 1 and server.name == shown_key(server.keys[0]):
+    if len(server.keys) == 1 and server.name == str(server.keys[0]):
         return ""
     return server.name.removeprefix(f"{server.protocol.name} group ")
 
