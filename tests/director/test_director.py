@@ -275,7 +275,7 @@ def test_a_burst_comes_to_the_kernel_together(run: Run) -> None:
         (service,) = director._services.values()
         life.kernel.steps.clear()
         for key in [*service.health][:5]:
-            director._heard((service.settings.name, key), Health(up=False))
+            director.heard((service.settings.name, key), Health(up=False))
         assert life.kernel.steps == []
         await asyncio.sleep(2 * module.DEBOUNCE)
         assert len(life.kernel.steps) == 5

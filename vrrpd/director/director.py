@@ -61,7 +61,7 @@ class Director:
         self._tell = tell
         self._belongings = Belongings(config.belongings)
         self._host = HostPreparation(self._belongings)
-        self._checking = Checking(loop, self._heard)
+        self._checking = Checking(loop, self.heard)
         self._notifier = Notifier()
         self._services: dict[str, Service] = {}
         self._by_key: dict[VirtualServerKey, Service] = {}
@@ -191,7 +191,7 @@ class Director:
         name, real = place
         return self._services[name].health[real]
 
-    def _heard(self, place: Place, health: Health) -> None:
+    def heard(self, place: Place, health: Health) -> None:
         """The checks of a real server have found something new."""
         name, key = place
         service = self._services[name]
