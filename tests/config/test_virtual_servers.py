@@ -386,3 +386,24 @@ def test_an_address_is_masqueraded_or_not_for_all_ports() -> None:
     text = HEAD + "masquerade = true\n" + REAL + HEAD.replace("80", "443") + "masquerade = false\n" + REAL
     (only,) = complaints(text)
     assert f"virtual_server[1].masquerade: 192.0.2.100 has it otherwise (line {LINE})" in only
+
+
+@pytest.mark.parametrize(
+    ("head", "complaint"),
+    [
+        ('address = "x"\nport = 80', 'address: "x" is not an IP address'),
+        ('address = "192.0.2.100"\nport = 70000', "port: 70000 is out of range"),
+        ('address = "192.0.2.100"', "port: the key is missing"),
+        ('address = "192.0.2.100"\nport = 80\nfwmark = 7', "it has address and fwmark"),
+        ("fwmark = 0", "fwmark: 0 is out of range"),
+        ("port = 80", "it has no address"),
+    ],
+)
+def test_what_clients_ask_for_is_wrong_once(head: str, complaint: str) -> None:
+    (only,) = complaints(f"[[virtual_server]]\n{head}\n{REAL}")
+    assert complaint in only
+
+
+def test_single_packets_and_nat_are_refused_without_real_servers_too() -> None:
+    (only,) = complaints(HEAD + 'protocol = "UDP"\nops = true\n')
+    assert "ops: the kernel forgets each packet at once" in only

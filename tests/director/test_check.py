@@ -4,7 +4,8 @@ import pytest
 
 from tests.config.samples import BASE
 from vrrpd.config.load import parse
-from vrrpd.director.check import findings
+from vrrpd.config.model import Config
+from vrrpd.director.check import compare, findings
 
 CHECK = 'check = { type = "TCP", connect_port = 80 }'
 
@@ -90,3 +91,26 @@ def test_ipv6_forwarding_has_a_price() -> None:
 
 def test_consistent_hashing_says_nothing_of_a_failover() -> None:
     assert "failover" not in " ".join(said('lvs_method = "DR"', 'lvs_sched = "mh"'))
+
+
+def test_a_program_that_is_not_there() -> None:
+    text = " ".join(said("quorum_up = '/no/such'", check='check = { type = "MISC", misc_path = "/bin/sh -c true" }'))
+    assert "/no/such is not there, or cannot be executed, at present" in text
+    assert "/bin/sh is not" not in text
+
+
+def test_what_two_hosts_do_not_have_in_common() -> None:
+    def config(*servers: tuple[int, str]) -> Config:
+        text = [BASE]
+        for port, line in servers:
+            text += ["[[virtual_server]]", 'address = "192.0.2.100"', f"port = {port}", line]
+        return parse("\n".join(text), "vrrpd.toml")
+
+    one = config((80, ""), (81, ""), (82, ""))
+    other = config((80, ""), (82, 'lvs_sched = "mh"\nquorum = 2'), (83, ""))
+    assert [str(finding) for finding in compare([("a", one), ("b", other)])] == [
+        "TCP 192.0.2.100:81: warning: only a of a and b has it: it is gone after a failover",
+        "TCP 192.0.2.100:82: warning: a and b do not have the same scheduler, quorum",
+        "TCP 192.0.2.100:83: warning: only b of a and b has it: it is gone after a failover",
+    ]
+    assert compare([("a", one), ("b", one)]) == ()

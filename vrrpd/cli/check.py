@@ -45,7 +45,7 @@ def run(arguments: argparse.Namespace) -> int:
             failed = True
     if failed:
         return EXIT_CONFIGURATION
-    for finding in _findings(configs[0][1]) if len(configs) == 1 else compare(configs):
+    for finding in _findings(configs[0][1]) if len(configs) == 1 else _comparison(configs):
         print(finding)
     counts = [_count(sum(len(config.instances) for _, config in configs), "virtual router")]
     if servers := sum(len(config.virtual_servers) for _, config in configs):
@@ -57,6 +57,10 @@ def run(arguments: argparse.Namespace) -> int:
 def _findings(config: Config) -> tuple[Finding, ...]:
     interfaces = present_interfaces()
     return (*check.findings(config, interfaces), *director_check.findings(config, interfaces))
+
+
+def _comparison(configs: list[tuple[str, Config]]) -> tuple[Finding, ...]:
+    return (*compare(configs), *director_check.compare(configs))
 
 
 def _count(number: int, what: str) -> str:

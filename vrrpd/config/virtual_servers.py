@@ -155,7 +155,7 @@ class _Reader:
         located = self._real_servers(raw, values, path)
         sorry = self._sorry_server(raw, values, path)
         family = next((Family.of(real.address) for real in (*located.values(), *([sorry] if sorry else []))), None)
-        keys = self._keys(values, protocol, family, path)
+        keys = self._keys(raw, values, protocol, family, path)
         self._refuse_nonsense(values, keys, path)
         self._refuse_contradiction(values.get("masquerade"), keys, (*path, "masquerade"))
         if keys:
@@ -163,7 +163,8 @@ class _Reader:
             sorry = sorry and self._fitted(sorry, keys, (*path, "sorry_server"))
         self._refuse_doubles(located, {(*path, "sorry_server"): sorry} if sorry else {})
         if values.get("ops"):
-            self._refuse_nat_of_single_packets(located.values(), path)
+            methods = {real.method for real in located.values()} or {values.get("lvs_method", Method.NAT)}
+            self._refuse_nat_of_single_packets(methods, path)
         if len(report.problems) > before:
             return None
         return VirtualServerSettings(
@@ -179,20 +180,28 @@ class _Reader:
         )
 
     def _keys(
-        self, values: Mapping[str, Any], protocol: Protocol, family: Family | None, path: KeyPath
+        self,
+        raw: Mapping[str, Any],
+        values: Mapping[str, Any],
+        protocol: Protocol,
+        family: Family | None,
+        path: KeyPath,
     ) -> tuple[VirtualServerKey, ...]:
         """What clients ask for; the family of a firewall mark is that of the real servers."""
-        ways = [way for way in ("address", "fwmark", "virtual_server_group") if way in values]
+        ways = [way for way in ("address", "fwmark", "virtual_server_group") if way in raw]
         if len(ways) != 1:
             wrong = f"it has {' and '.join(ways)}" if ways else "it has no address"
             self._report.add(path, wrong, "give it one of: address and port, fwmark, virtual_server_group")
             return ()
         members: Members
         if ways == ["address"]:
-            if "port" not in values:
+            if "port" not in raw:
                 self._report.add((*path, "port"), "the key is missing", "add port = 1-65535")
+            if "address" not in values or "port" not in values:
                 return ()
             members = (ServiceAddress(protocol, values["address"], values["port"]),)
+        elif ways[0] not in values:  # it is there, and wrong
+            return ()
         elif "port" in values:
             self._report.add((*path, "port"), f"it goes with an address, not with {ways[0]}", "remove it")
             return ()
@@ -367,8 +376,8 @@ class _Reader:
                     self._report.add(path, wrong, "use one for all ports of an address")
                     return
 
-    def _refuse_nat_of_single_packets(self, real_servers: Iterable[RealServerSettings], path: KeyPath) -> None:
-        if any(real.method is Method.NAT for real in real_servers):
+    def _refuse_nat_of_single_packets(self, methods: set[Method], path: KeyPath) -> None:
+        if Method.NAT in methods:
             wrong = "the kernel forgets each packet at once, so that NAT cannot translate the reply"
             self._report.add((*path, "ops"), wrong, 'remove it, or use lvs_method = "DR"')
 

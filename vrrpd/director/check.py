@@ -3,7 +3,8 @@
 Each rule is a function below; `_RULES` has the order in which they speak.
 """
 
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Sequence
 
 from vrrpd.config.findings import Finding, note, warning
 from vrrpd.config.host import Interfaces
@@ -27,6 +28,24 @@ def findings(config: Config, interfaces: Interfaces) -> tuple[Finding, ...]:
     return tuple(
         finding for server in config.virtual_servers for rule in _RULES for finding in rule(server, config, interfaces)
     )
+
+
+def compare(hosts: Sequence[tuple[str, Config]]) -> tuple[Finding, ...]:
+    """Where the virtual servers of several hosts, each a name and its configuration, differ."""
+    (first, config), *others = hosts
+    found: list[Finding] = []
+    for other, their_config in others:
+        ours = {server.name: server for server in config.virtual_servers}
+        theirs = {server.name: server for server in their_config.virtual_servers}
+        for name in ours.keys() ^ theirs.keys():
+            alone = first if name in ours else other
+            found.append(warning(name, f"only {alone} of {first} and {other} has it: it is gone after a failover"))
+        for name in ours.keys() & theirs.keys():
+            fields = ours[name].__struct_fields__
+            unlike = [field for field in fields if getattr(ours[name], field) != getattr(theirs[name], field)]
+            if unlike:
+                found.append(warning(name, f"{first} and {other} do not have the same {', '.join(unlike)}"))
+    return tuple(sorted(found, key=str))
 
 
 def _summary(server: VirtualServerSettings, config: Config, _: Interfaces) -> Iterator[Finding]:
@@ -78,8 +97,14 @@ def _who_serves(server: VirtualServerSettings, _: Config, __: Interfaces) -> Ite
         for check in real.checks
     ):
         yield warning(server.name, 'a TCP check says nothing of a UDP service; use type = "UDP", "DNS" or "MISC"')
-    if any(isinstance(check, MiscCheck) for real in real_servers for check in real.checks):
+    programs = {check.misc_path[0] for real in real_servers for check in real.checks if isinstance(check, MiscCheck)}
+    if programs:
         yield note(server.name, "its scripts run as vrrpd does; let nobody else write to them")
+    called = [command for real in real_servers for command in (real.notify_up, real.notify_down)]
+    programs |= {command[0] for command in (*called, server.quorum_up, server.quorum_down) if command}
+    for program in sorted(programs):
+        if not os.access(program, os.X_OK):
+            yield warning(server.name, f"{program} is not there, or cannot be executed, at present")
     if server.protocol is not Protocol.UDP and any(
         real.checks and all(isinstance(check, PingCheck) for check in real.checks) for real in real_servers
     ):
