@@ -8,7 +8,7 @@ from vrrpd.supervisor.control import ControlError
 
 CLAIM = "\0vrrpd"
 """An abstract socket address; a network namespace has its own."""
-CLAIM_TIMEOUT = 20.0
+CLAIM_TIMEOUT = 15.0
 """Seconds to wait for one that is ending: its speaker has the socket, too."""
 CLAIM_PAUSE = 0.05
 
