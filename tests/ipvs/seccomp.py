@@ -7,13 +7,13 @@ even ask, it makes do with the old registers. A seccomp filter stays over execve
 
 import ctypes
 import errno
-import struct
 from typing import Final
+
+from vrrpd.net.filters import IF_EQUAL, LOAD_WORD, RETURN, encoded
 
 _PR_SET_SECCOMP, _PR_SET_NO_NEW_PRIVS = 22, 38  # include/uapi/linux/prctl.h
 _SECCOMP_MODE_FILTER: Final = 2  # include/uapi/linux/seccomp.h
 _RET_ALLOW, _RET_ERRNO = 0x7FFF0000, 0x00050000
-_LOAD_WORD, _JUMP_IF_EQUAL, _RETURN = 0x20, 0x15, 0x06  # include/uapi/linux/bpf_common.h
 _NUMBER, _FIRST_ARGUMENT, _THIRD_ARGUMENT = 0, 16, 32  # in struct seccomp_data
 _SYS_PTRACE: Final = 101  # x86-64, on which alone there are such registers
 _PTRACE_GETREGSET: Final = 0x4204
@@ -31,16 +31,16 @@ def refuse_extended_registers() -> None:
         OSError: the kernel takes no such filter.
     """
     instructions = [
-        (_LOAD_WORD, 0, 0, _NUMBER),
-        (_JUMP_IF_EQUAL, 0, 5, _SYS_PTRACE),
-        (_LOAD_WORD, 0, 0, _FIRST_ARGUMENT),
-        (_JUMP_IF_EQUAL, 0, 3, _PTRACE_GETREGSET),
-        (_LOAD_WORD, 0, 0, _THIRD_ARGUMENT),
-        (_JUMP_IF_EQUAL, 0, 1, _NT_X86_XSTATE),
-        (_RETURN, 0, 0, _RET_ERRNO | errno.EIO),
-        (_RETURN, 0, 0, _RET_ALLOW),
+        (LOAD_WORD, 0, 0, _NUMBER),
+        (IF_EQUAL, 0, 5, _SYS_PTRACE),
+        (LOAD_WORD, 0, 0, _FIRST_ARGUMENT),
+        (IF_EQUAL, 0, 3, _PTRACE_GETREGSET),
+        (LOAD_WORD, 0, 0, _THIRD_ARGUMENT),
+        (IF_EQUAL, 0, 1, _NT_X86_XSTATE),
+        (RETURN, 0, 0, _RET_ERRNO | errno.EIO),
+        (RETURN, 0, 0, _RET_ALLOW),
     ]
-    code = b"".join(struct.pack("=HBBI", *instruction) for instruction in instructions)
+    code = encoded(instructions)
     program = _Program(len(instructions), code)
     libc = ctypes.CDLL(None, use_errno=True)
     for arguments in (

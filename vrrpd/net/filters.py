@@ -13,17 +13,19 @@ from vrrpd.protocol.advert import Family
 
 SO_ATTACH_FILTER = 26
 
-_LOAD_WORD = 0x20  # A = the four bytes at k, as big-endian
-_LOAD_HALF = 0x28  # A = the two bytes at k, likewise
-_LOAD_BYTE = 0x30  # A = the byte at k
-_LOAD_LENGTH = 0x80  # A = length of the packet
-_LOAD_BYTE_AT_X = 0x50  # A = byte at X + k
-_LOAD_IP_HEADER_LENGTH = 0xB1  # X = 4 * (byte at k & 0xf)
-_LOAD_X = 0x01  # X = k
+# Codes of instructions (include/uapi/linux/bpf_common.h)
+LOAD_WORD = 0x20  # A = the four bytes at k, as big-endian
+LOAD_HALF = 0x28  # A = the two bytes at k, likewise
+LOAD_BYTE = 0x30  # A = the byte at k
+LOAD_LENGTH = 0x80  # A = length of the packet
+LOAD_WORD_AT_X = 0x40  # A = word at X + k
+LOAD_BYTE_AT_X = 0x50  # A = byte at X + k
+LOAD_IP_HEADER_LENGTH = 0xB1  # X = 4 * (byte at k & 0xf)
+LOAD_X = 0x01  # X = k
 _SUBTRACT_X = 0x1C  # A -= X
-_IF_EQUAL = 0x15
+IF_EQUAL = 0x15
 _IF_AT_LEAST = 0x35
-_RETURN = 0x06
+RETURN = 0x06
 
 _WHOLE_PACKET = 0xFFFF
 _WHOLE_MESSAGE = 0xFFFFFFFF
@@ -31,7 +33,7 @@ _NOTHING = 0
 
 Instruction = tuple[int, int, int, int]
 
-NOTHING: list[Instruction] = [(_RETURN, 0, 0, _NOTHING)]
+NOTHING: list[Instruction] = [(RETURN, 0, 0, _NOTHING)]
 """Let through no packet at all."""
 
 
@@ -55,14 +57,14 @@ def all_but_renewals(request: int, port: int, first_sequence: int) -> list[Instr
     """
     mark_at = 8 if sys.byteorder == "big" else 11
     return [
-        (_LOAD_HALF, 0, 0, 4),
-        (_IF_EQUAL, 0, 5, _as_loaded(request, 2)),
-        (_LOAD_WORD, 0, 0, 12),
-        (_IF_EQUAL, 0, 3, _as_loaded(port, 4)),
-        (_LOAD_BYTE, 0, 0, mark_at),
-        (_IF_EQUAL, 0, 1, first_sequence >> 24),
-        (_RETURN, 0, 0, _NOTHING),
-        (_RETURN, 0, 0, _WHOLE_MESSAGE),
+        (LOAD_HALF, 0, 0, 4),
+        (IF_EQUAL, 0, 5, _as_loaded(request, 2)),
+        (LOAD_WORD, 0, 0, 12),
+        (IF_EQUAL, 0, 3, _as_loaded(port, 4)),
+        (LOAD_BYTE, 0, 0, mark_at),
+        (IF_EQUAL, 0, 1, first_sequence >> 24),
+        (RETURN, 0, 0, _NOTHING),
+        (RETURN, 0, 0, _WHOLE_MESSAGE),
     ]
 
 
@@ -71,28 +73,33 @@ def _as_loaded(value: int, size: int) -> int:
     return int.from_bytes(value.to_bytes(size, sys.byteorder), "big")
 
 
+def encoded(program: Iterable[Instruction]) -> bytes:
+    """The program as the kernel takes it."""
+    return b"".join(struct.pack("=HBBI", *instruction) for instruction in program)
+
+
 def attach(sock: socket.socket, program: list[Instruction]) -> None:
     """Have the kernel run `program` on everything that arrives on `sock` from now on.
 
     Raises:
         OSError: the kernel refuses the program.
     """
-    code = b"".join(struct.pack("=HBBI", *instruction) for instruction in program)
+    code = encoded(program)
     buffer = ctypes.create_string_buffer(code, len(code))
     sock.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, struct.pack("HL", len(program), ctypes.addressof(buffer)))
 
 
 def _sort_by_vrid(vrids: Iterable[int], family: Family, *, listed: int, others: int, short: int) -> list[Instruction]:
     # A raw IPv4 socket's packets start with the IP header, a raw IPv6 socket's with the payload.
-    skip_header = (_LOAD_IP_HEADER_LENGTH, 0, 0, 0) if family is Family.IPV4 else (_LOAD_X, 0, 0, 0)
+    skip_header = (LOAD_IP_HEADER_LENGTH, 0, 0, 0) if family is Family.IPV4 else (LOAD_X, 0, 0, 0)
     program = [
         skip_header,
-        (_LOAD_LENGTH, 0, 0, 0),
+        (LOAD_LENGTH, 0, 0, 0),
         (_SUBTRACT_X, 0, 0, 0),
         (_IF_AT_LEAST, 1, 0, 2),
-        (_RETURN, 0, 0, short),
-        (_LOAD_BYTE_AT_X, 0, 0, 1),
+        (RETURN, 0, 0, short),
+        (LOAD_BYTE_AT_X, 0, 0, 1),
     ]
     for vrid in sorted(vrids):
-        program += [(_IF_EQUAL, 0, 1, vrid), (_RETURN, 0, 0, listed)]
-    return [*program, (_RETURN, 0, 0, others)]
+        program += [(IF_EQUAL, 0, 1, vrid), (RETURN, 0, 0, listed)]
+    return [*program, (RETURN, 0, 0, others)]

@@ -20,7 +20,16 @@ import struct
 from vrrpd.config.services import PingCheck
 from vrrpd.director.checks.probe import CheckFailed
 from vrrpd.director.checks.sockets import DATAGRAM_MAX, open_socket
-from vrrpd.net.filters import Instruction, attach
+from vrrpd.net.filters import (
+    IF_EQUAL,
+    LOAD_BYTE_AT_X,
+    LOAD_IP_HEADER_LENGTH,
+    LOAD_WORD_AT_X,
+    LOAD_X,
+    RETURN,
+    Instruction,
+    attach,
+)
 from vrrpd.protocol.advert import IPAddress, ones_complement_sum
 
 DATA_SIZE = 32
@@ -31,14 +40,6 @@ _ECHOED_AT = 4
 """From the identifier on, a reply has what its request had."""
 _PROTOCOL = {4: socket.IPPROTO_ICMP, 6: socket.IPPROTO_ICMPV6}
 _REQUEST, _REPLY = {4: 8, 6: 128}, {4: 0, 6: 129}
-
-# include/uapi/linux/bpf_common.h
-_LOAD_WORD_AT_X = 0x40  # A = word at X + k
-_LOAD_BYTE_AT_X = 0x50  # A = byte at X + k
-_LOAD_IP_HEADER_LENGTH = 0xB1  # X = 4 * (byte at k & 0xf)
-_LOAD_X = 0x01  # X = k
-_IF_EQUAL = 0x15
-_RETURN = 0x06
 
 _numbers = itertools.count(random.getrandbits(32))
 """Identifier and sequence number together: each ping has its own."""
@@ -78,11 +79,11 @@ def _echo_request(version: int, number: int) -> bytes:
 def _only_reply_to(version: int, number: int) -> list[Instruction]:
     """Let through the reply with that number: other pings, and requests to this host, wake nobody."""
     return [
-        (_LOAD_IP_HEADER_LENGTH, 0, 0, 0) if version == 4 else (_LOAD_X, 0, 0, 0),
-        (_LOAD_BYTE_AT_X, 0, 0, 0),
-        (_IF_EQUAL, 0, 3, _REPLY[version]),
-        (_LOAD_WORD_AT_X, 0, 0, _ECHOED_AT),
-        (_IF_EQUAL, 0, 1, number),
-        (_RETURN, 0, 0, DATAGRAM_MAX),
-        (_RETURN, 0, 0, 0),
+        (LOAD_IP_HEADER_LENGTH, 0, 0, 0) if version == 4 else (LOAD_X, 0, 0, 0),
+        (LOAD_BYTE_AT_X, 0, 0, 0),
+        (IF_EQUAL, 0, 3, _REPLY[version]),
+        (LOAD_WORD_AT_X, 0, 0, _ECHOED_AT),
+        (IF_EQUAL, 0, 1, number),
+        (RETURN, 0, 0, DATAGRAM_MAX),
+        (RETURN, 0, 0, 0),
     ]
