@@ -1,14 +1,22 @@
 """A child's end of the socket pair with the supervisor, in asyncio."""
 
 import asyncio
+import ctypes
 import logging
+import signal
 from collections.abc import Callable
 from typing import cast
 
 from vrrpd.channel import Inbox, LogLine, Message, pack
 
+_PR_SET_PDEATHSIG = 1  # include/uapi/linux/prctl.h
 LOG_BACKLOG_MAX = 1 << 20
 """Bytes that may wait for a supervisor that does not read; log lines beyond that are dropped."""
+
+
+def wake_when_orphaned() -> None:
+    """Else a child that somebody has stopped would not notice that it is alone: a speaker would hold its addresses."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGCONT)
 
 
 class SupervisorLink(asyncio.Protocol):

@@ -1,7 +1,6 @@
 """The director as a process: forked from the supervisor, which it hears and tells over a socket pair."""
 
 import asyncio
-import ctypes
 import logging
 import resource
 import signal
@@ -23,11 +22,10 @@ from vrrpd.channel import (
     first_message,
 )
 from vrrpd.director.director import Director
-from vrrpd.link import ChannelHandler, SupervisorLink
+from vrrpd.link import ChannelHandler, SupervisorLink, wake_when_orphaned
 
 log = logging.getLogger(__name__)
 
-_PR_SET_PDEATHSIG = 1  # include/uapi/linux/prctl.h
 DESCRIPTORS = 1 << 14
 """Checks need one each."""
 EXIT_FAILED = 1
@@ -39,7 +37,7 @@ def run(channel: socket.socket) -> int:
     Only who is told to stop clears away. Without a supervisor, or after a mistake of ours, the kernel goes on as it is,
     and the next life adopts it.
     """
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGCONT)
+    wake_when_orphaned()
     for ignored in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
         signal.signal(ignored, _pass_over)  # SIG_IGN would be the programs' that are called as well
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -1,7 +1,6 @@
 """The speaker as a process: forked from the supervisor, which it hears and tells over a socket pair."""
 
 import asyncio
-import ctypes
 import logging
 import signal
 import socket
@@ -24,7 +23,7 @@ from vrrpd.channel import (
 )
 from vrrpd.config.model import Config
 from vrrpd.ledger import Ledger
-from vrrpd.link import ChannelHandler, SupervisorLink
+from vrrpd.link import ChannelHandler, SupervisorLink, wake_when_orphaned
 from vrrpd.speaker import realtime
 from vrrpd.speaker.announcer import encode_announcement
 from vrrpd.speaker.kernel import Kernel
@@ -35,8 +34,6 @@ from vrrpd.speaker.vips import VirtualAddresses
 
 log = logging.getLogger(__name__)
 
-_PR_SET_PDEATHSIG = 1  # include/uapi/linux/prctl.h
-
 
 def run(config: Config, channel: socket.socket, ledger: Ledger, *, standby: bool) -> int:
     """Wait until told to begin, then speak until told to stop, or until the supervisor is gone; returns the exit code.
@@ -44,8 +41,7 @@ def run(config: Config, channel: socket.socket, ledger: Ledger, *, standby: bool
     A standby takes its time to get ready, so that it can begin at once when the speaker dies. The signals that end or
     reload the daemon are the supervisor's; a terminal sends them to the whole group.
     """
-    # Else a speaker that somebody has stopped would not notice that it is alone, and hold its addresses for ever.
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGCONT)
+    wake_when_orphaned()
     for ignored in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
         signal.signal(ignored, signal.SIG_IGN)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
