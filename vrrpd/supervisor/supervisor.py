@@ -41,6 +41,7 @@ from vrrpd.supervisor.control import Connection, ControlError, ControlServer
 from vrrpd.supervisor.director import Directing
 from vrrpd.supervisor.log import hand_on
 from vrrpd.supervisor.notify import notify
+from vrrpd.supervisor.reload import changes, summary, with_directors
 
 log = logging.getLogger(__name__)
 
@@ -457,13 +458,13 @@ class Supervisor:
         }
         config = replace(config, control_socket=before.control_socket)
 
-        settings |= _changes(before, config)
+        settings |= changes(before, config)
 
         def applied(answer: dict[str, Any]) -> None:
             if answer["ok"]:
                 answer["result"] |= settings
-                log.info("reloaded %s: %s", self._path, _summary(answer["result"]))
-            self._director.configure(config, lambda directors: reply(_with_directors(answer, directors)))
+                log.info("reloaded %s: %s", self._path, summary(answer["result"]))
+            self._director.configure(config, lambda directors: reply(with_directors(answer, directors)))
 
         self._config = config
         if self._speaker is None:  # the next one begins with it
@@ -477,29 +478,6 @@ def _note_only(_number: int, _frame: object) -> None:
     """Signals are handled by their number on the wake-up descriptor; this keeps their default action away."""
 
 
-def _with_directors(answer: dict[str, Any], directors: dict[str, Any] | None) -> dict[str, Any]:
-    """What a reload comes to, if the director says nothing as well."""
-    if directors is None and answer["ok"]:
-        return {"ok": False, "error": "applied, but the director does not answer: virtual servers are to follow"}
-    return answer
-
-
 def _speakers(config: Config) -> Config:
     """Without what is not the speaker's, which may be too much for it to take in between two adverts."""
     return replace(config, virtual_servers=())
-
-
-def _summary(result: dict[str, list[str]]) -> str:
-    done = [f"{what} {', '.join(names)}" for what, names in result.items() if names]
-    return "; ".join(done) or "nothing changed"
-
-
-def _changes(before: Config, after: Config) -> dict[str, list[str]]:
-    """The names of the virtual servers that are new, other than they were, or gone."""
-    old = {server.name: server for server in before.virtual_servers}
-    new = {server.name: server for server in after.virtual_servers}
-    return {
-        "virtual servers added": [name for name in new if name not in old],
-        "virtual servers changed": [name for name, server in new.items() if name in old and old[name] != server],
-        "virtual servers removed": [name for name in old if name not in new],
-    }
