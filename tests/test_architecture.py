@@ -25,7 +25,8 @@ ALLOWED = {
     "supervisor": {"channel", "config", "director", "ledger", "speaker"},
     "lan": {"config", "net", "protocol", "supervisor"},
     "demo": {"lan", "protocol", "supervisor"},
-    "cli": {"config", "demo", "director", "lan", "supervisor"},
+    "sniff": {"lan", "net", "protocol"},
+    "cli": {"config", "demo", "director", "lan", "sniff", "supervisor"},
 }
 
 PURE = {"asyncio", "socket", "time", "logging", "os", "select", "selectors", "threading", "subprocess"}

@@ -18,6 +18,7 @@ _COMMANDS = {
     "reload": ("vrrpd.cli.reload", "have the running daemon apply the changed file"),
     "drain": ("vrrpd.cli.drain", "hand every address over, without loss, and stay BACKUP"),
     "undrain": ("vrrpd.cli.undrain", "compete again after a drain"),
+    "sniff": ("vrrpd.cli.sniff", "every virtual router that is heard on an interface or in a pcap file, and conflicts"),
     "demo": ("vrrpd.cli.demo", "routers and a client in namespaces: live failovers, the outage measured"),
 }
 
