@@ -3,7 +3,9 @@
 The probes are sent and answered in a process of their own (this module, run as a program on the client), so that nothing
 which the watching process does can delay them. It writes fixed records to its standard output, which `Prober` reads:
 
-    u64 sequence number | u64 hardware address that answered, 0: the probe was sent | f64 time.monotonic()
+    u64 sequence number | u64 who answered, 0: the probe was sent | f64 time.monotonic()
+
+Who answered: the hardware address in the lower 48 bits, the TTL or hop limit of the answer above.
 
 A probe goes out when its time has come or, on a busy machine, later: then the slots that were missed are left out. So
 no probe is ever counted that was not sent, and `Outage.resolution` tells how far apart the probes at an edge really were.
@@ -22,9 +24,10 @@ import subprocess
 import sys
 import threading
 import time
+from abc import ABC, abstractmethod
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from fcntl import F_SETPIPE_SZ, fcntl
 from math import inf
 from types import TracebackType
@@ -89,6 +92,8 @@ class Probe(Struct, frozen=True):
     """When the answer reached the client's interface; None: it has not, yet or ever."""
     answered_by: str | None
     """The hardware address that the answer came from, which tells the router that serves the address."""
+    hops: int | None = None
+    """TTL or hop limit of the answer, which tells routers apart that share a hardware address."""
 
 
 class Outage(Struct, frozen=True):
@@ -181,12 +186,15 @@ class Prober:
         host: the client.
         address: IPv4 or IPv6 address to ping.
         interval: seconds between probes.
+        program: the probing process, if not this module; it gets the address and `--interval=` and writes such records.
 
     Raises:
         RuntimeError: the probing process failed to start; the message has its last words.
     """
 
-    def __init__(self, host: "Host", address: str, *, interval: float = 0.001) -> None:
+    def __init__(
+        self, host: "Host", address: str, *, interval: float = 0.001, program: Sequence[str] = ("vrrpd.lan.probe",)
+    ) -> None:
         self.interval = interval
         self._changed = threading.Condition()
         self._sent = array("d")
@@ -195,7 +203,7 @@ class Prober:
         self._last_answer = -1
         self._first = 0
         self._process = host.popen(
-            [sys.executable, "-m", "vrrpd.lan.probe", address, f"--interval={interval}"],
+            [sys.executable, "-m", *program, address, f"--interval={interval}"],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
         )
@@ -218,28 +226,28 @@ class Prober:
             whole = len(data) - len(data) % _RECORD.size
             remainder = data[whole:]
             with self._changed:
-                for sequence, hardware_address, at in _RECORD.iter_unpack(data[:whole]):
-                    self._record(sequence, hardware_address, at)
+                for sequence, answerer, at in _RECORD.iter_unpack(data[:whole]):
+                    self._record(sequence, answerer, at)
                 self._changed.notify_all()
         with self._changed:
             self._changed.notify_all()
 
-    def _record(self, sequence: int, hardware_address: int, at: float) -> None:
-        if not hardware_address:
+    def _record(self, sequence: int, answerer: int, at: float) -> None:
+        if not answerer:
             self._sent.append(at)
             self._answered.append(inf)
             self._answered_by.append(0)
         elif self._answered[sequence] == inf:  # else two routers answered, and the first counts
             self._answered[sequence] = at
-            self._answered_by[sequence] = hardware_address
+            self._answered_by[sequence] = answerer
             self._last_answer = max(self._last_answer, sequence)
 
     def _probe(self, index: int) -> Probe:
         answered_at = self._answered[index]
         if answered_at == inf:
             return Probe(self._sent[index], None, None)
-        mac = self._answered_by[index].to_bytes(6, "big").hex(":")
-        return Probe(self._sent[index], answered_at, mac)
+        hops, mac = divmod(self._answered_by[index], 1 << 48)
+        return Probe(self._sent[index], answered_at, mac.to_bytes(6, "big").hex(":"), hops)
 
     @property
     def latest(self) -> Probe:
@@ -293,31 +301,31 @@ class Prober:
 # The program on the client
 
 
-class _Pinger:
-    """The probing process: one loop that sends when it is time and takes answers in between."""
+class ProbeLoop(ABC):
+    """The probing process: one loop that sends when it is time and takes answers in between.
 
-    def __init__(self, address: str) -> None:
-        self._address = (address, 0)
-        self._protocol = _IPV6 if ipaddress.ip_address(address).version == 6 else _IPV4
-        self._identifier = os.getpid() & 0xFFFF
-        self._sender = socket.socket(self._protocol.family, socket.SOCK_RAW, self._protocol.protocol)
-        self._sender.setblocking(False)
-        attach(self._sender, [(0x06, 0, 0, 0)])  # answers come by the other socket
-        # Sees the sender's hardware address, and when the frame arrived rather than when this process woke up.
-        protocol = socket.htons(self._protocol.ethertype)
-        self._receiver = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, protocol)
-        accept = ((0x15, 0, 1, self._identifier), (0x06, 0, 0, 0xFFFF), (0x06, 0, 0, 0))
-        attach(self._receiver, [*self._protocol.answers, *accept])
-        self._receiver.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
-        self._receiver.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
-        self._receiver.setblocking(False)
-        with contextlib.suppress(BlockingIOError):
-            while True:  # what came before the filter did
-                self._receiver.recv(1)
+    Args:
+        receiver: what answers come by; `select` looks at it.
+    """
+
+    def __init__(self, receiver: socket.socket) -> None:
+        self.receiver = receiver
+        self.stopped = False
         self._records = bytearray()
         self._sequence = 0
         self._unanswered = 0
-        self.stopped = False
+
+    @abstractmethod
+    def send(self, sequence: int) -> None:
+        """Send a probe.
+
+        Raises:
+            OSError: it cannot be sent; it counts as one without an answer.
+        """
+
+    @abstractmethod
+    def answers(self) -> Iterator[tuple[int, int, float]]:
+        """The answers that have come: sequence number, who answered, `time.monotonic()` seconds at which."""
 
     def run(self, interval: float) -> None:
         """Probe until `stopped`; `interval` in seconds."""
@@ -330,48 +338,89 @@ class _Pinger:
             if now >= flush_at:
                 self._flush()
                 flush_at = now + _FLUSH_INTERVAL
-            if select.select([self._receiver], [], [], max(0.0, due - time.monotonic()))[0]:
+            if select.select([self.receiver], [], [], max(0.0, due - time.monotonic()))[0]:
                 self._receive()
         until = time.monotonic() + _LINGER
         while self._unanswered and (left := until - time.monotonic()) > 0:
-            if select.select([self._receiver], [], [], left)[0]:
+            if select.select([self.receiver], [], [], left)[0]:
                 self._receive()
         self._flush()
 
     def _send(self, now: float) -> None:
-        request = self._protocol.echo_request
-        fields = (self._identifier, self._sequence & 0xFFFF, self._sequence)
-        packet = _ECHO.pack(request, 0, 0, *fields)
-        if self._protocol is _IPV4:  # the kernel does it for ICMPv6
-            packet = _ECHO.pack(request, 0, ~ones_complement_sum(packet) & 0xFFFF, *fields)
         self._records += _RECORD.pack(self._sequence, 0, now)
         self._sequence += 1
         try:
-            self._sender.sendto(packet, self._address)
+            self.send(self._sequence - 1)
         except OSError:  # no route, link down: a probe without an answer
             return
         self._unanswered += 1
 
     def _receive(self) -> None:
-        offset = time.clock_gettime(time.CLOCK_REALTIME) - time.monotonic()
-        for packet, ancillary, mac in self._arrived():
-            sequence = int.from_bytes(packet[self._protocol.echo_payload :][:8], "big")
-            seconds, nanoseconds = _TIMESPEC.unpack(ancillary[0][2])
-            self._records += _RECORD.pack(sequence, int.from_bytes(mac, "big"), seconds + nanoseconds * 1e-9 - offset)
+        for sequence, answerer, at in self.answers():
+            self._records += _RECORD.pack(sequence, answerer, at)
             self._unanswered -= 1
-
-    def _arrived(self) -> Iterator[tuple[bytes, list[tuple[int, int, bytes]], bytes]]:
-        while True:
-            try:
-                packet, ancillary, _, address = self._receiver.recvmsg(128, 64)
-            except BlockingIOError:
-                return
-            yield packet, ancillary, address[4]
 
     def _flush(self) -> None:
         if self._records:
             os.write(sys.stdout.fileno(), self._records)
             self._records.clear()
+
+
+def packet_receiver(ethertype: int, accept: Sequence[Instruction]) -> socket.socket:
+    """A socket for the IP packets that classic BPF lets through.
+
+    It sees the sender's hardware address, and when the frame arrived rather than when this process woke up.
+    """
+    receiver = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(ethertype))
+    attach(receiver, accept)
+    receiver.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
+    receiver.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+    receiver.setblocking(False)
+    with contextlib.suppress(BlockingIOError):
+        while True:  # what came before the filter did
+            receiver.recv(1)
+    return receiver
+
+
+def arrived(receiver: socket.socket) -> Iterator[tuple[bytes, int, float]]:
+    """Each packet that came by a `packet_receiver`, from its IP header on; who sent it; when, by the kernel."""
+    offset = time.clock_gettime(time.CLOCK_REALTIME) - time.monotonic()
+    while True:
+        try:
+            packet, ancillary, _, address = receiver.recvmsg(128, 64)
+        except BlockingIOError:
+            return
+        hops = packet[8] if packet[0] >> 4 == 4 else packet[7]
+        seconds, nanoseconds = _TIMESPEC.unpack(ancillary[0][2])
+        yield packet, hops << 48 | int.from_bytes(address[4], "big"), seconds + nanoseconds * 1e-9 - offset
+
+
+class _Pinger(ProbeLoop):
+    """Echo requests."""
+
+    def __init__(self, address: str) -> None:
+        self._address = (address, 0)
+        self._protocol = _IPV6 if ipaddress.ip_address(address).version == 6 else _IPV4
+        self._identifier = os.getpid() & 0xFFFF
+        self._sender = socket.socket(self._protocol.family, socket.SOCK_RAW, self._protocol.protocol)
+        self._sender.setblocking(False)
+        attach(self._sender, [(0x06, 0, 0, 0)])  # answers come by the other socket
+        accept = ((0x15, 0, 1, self._identifier), (0x06, 0, 0, 0xFFFF), (0x06, 0, 0, 0))
+        super().__init__(packet_receiver(self._protocol.ethertype, [*self._protocol.answers, *accept]))
+
+    def send(self, sequence: int) -> None:
+        """Part of `ProbeLoop`."""
+        request = self._protocol.echo_request
+        fields = (self._identifier, sequence & 0xFFFF, sequence)
+        packet = _ECHO.pack(request, 0, 0, *fields)
+        if self._protocol is _IPV4:  # the kernel does it for ICMPv6
+            packet = _ECHO.pack(request, 0, ~ones_complement_sum(packet) & 0xFFFF, *fields)
+        self._sender.sendto(packet, self._address)
+
+    def answers(self) -> Iterator[tuple[int, int, float]]:
+        """Part of `ProbeLoop`."""
+        for packet, answerer, at in arrived(self.receiver):
+            yield int.from_bytes(packet[self._protocol.echo_payload :][:8], "big"), answerer, at
 
 
 def main() -> None:
@@ -380,14 +429,18 @@ def main() -> None:
     parser.add_argument("address")
     parser.add_argument("--interval", type=float, default=0.001, help="seconds between probes")
     arguments = parser.parse_args()
-    pinger = _Pinger(arguments.address)
+    probe_until_told(_Pinger(arguments.address), arguments.interval)
+
+
+def probe_until_told(loop: ProbeLoop, interval: float) -> None:
+    """Run the loop until SIGTERM."""
 
     def stop(_number: int, _frame: object) -> None:
-        pinger.stopped = True
+        loop.stopped = True
 
     signal.signal(signal.SIGTERM, stop)
     gc.disable()  # nothing here makes cycles, and a collection is a pause
-    pinger.run(arguments.interval)
+    loop.run(interval)
 
 
 if __name__ == "__main__":
