@@ -1,22 +1,15 @@
 """A client that pings an address every millisecond, and what it says about outages.
 
 The probes are sent and answered in a process of their own (this module, run as a program on the client), so that nothing
-which the watching process does can delay them. It writes fixed records to its standard output, which `Prober` reads:
-
-    u64 sequence number | u64 who answered, 0: the probe was sent | f64 time.monotonic()
-
-Who answered: the hardware address in the lower 48 bits, the TTL or hop limit of the answer above.
+which the watching process does can delay them. It writes the records of `probe_loop`, which `Prober` reads.
 
 A probe goes out when its time has come or, on a busy machine, later: then the slots that were missed are left out. So
 no probe is ever counted that was not sent, and `Outage.resolution` tells how far apart the probes at an edge really were.
 """
 
 import argparse
-import contextlib
-import gc
 import ipaddress
 import os
-import select
 import signal
 import socket
 import struct
@@ -24,7 +17,6 @@ import subprocess
 import sys
 import threading
 import time
-from abc import ABC, abstractmethod
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
@@ -35,20 +27,14 @@ from typing import TYPE_CHECKING, Final, Self
 
 from msgspec import Struct
 
+from vrrpd.lan.probe_loop import RECORD, ProbeLoop, arrived, packet_receiver, probe_until_told
 from vrrpd.net.filters import Instruction, attach
 from vrrpd.protocol.advert import ones_complement_sum
 
 if TYPE_CHECKING:
     from vrrpd.lan.hosts import Host
 
-_RECORD: Final = struct.Struct("=QQd")
 _ECHO: Final = struct.Struct("!BBHHHQ")  # type, code, checksum, identifier, sequence, then the whole sequence number
-_TIMESPEC: Final = struct.Struct("@ll")
-_SO_TIMESTAMPNS: Final = 35
-_FLUSH_INTERVAL: Final = 0.02
-"""Seconds between writes to the watching process."""
-_LINGER: Final = 0.1
-"""Seconds to wait for the last answers."""
 _START_TIMEOUT: Final = 10.0
 """Seconds in which the first probe must have been sent."""
 
@@ -223,10 +209,10 @@ class Prober:
         remainder = b""
         while chunk := os.read(self._pipe, 1 << 16):
             data = remainder + chunk
-            whole = len(data) - len(data) % _RECORD.size
+            whole = len(data) - len(data) % RECORD.size
             remainder = data[whole:]
             with self._changed:
-                for sequence, answerer, at in _RECORD.iter_unpack(data[:whole]):
+                for sequence, answerer, at in RECORD.iter_unpack(data[:whole]):
                     self._record(sequence, answerer, at)
                 self._changed.notify_all()
         with self._changed:
@@ -301,100 +287,6 @@ class Prober:
 # The program on the client
 
 
-class ProbeLoop(ABC):
-    """The probing process: one loop that sends when it is time and takes answers in between.
-
-    Args:
-        receiver: what answers come by; `select` looks at it.
-    """
-
-    def __init__(self, receiver: socket.socket) -> None:
-        self.receiver = receiver
-        self.stopped = False
-        self._records = bytearray()
-        self._sequence = 0
-        self._unanswered = 0
-
-    @abstractmethod
-    def send(self, sequence: int) -> None:
-        """Send a probe.
-
-        Raises:
-            OSError: it cannot be sent; it counts as one without an answer.
-        """
-
-    @abstractmethod
-    def answers(self) -> Iterator[tuple[int, int, float]]:
-        """The answers that have come: sequence number, who answered, `time.monotonic()` seconds at which."""
-
-    def run(self, interval: float) -> None:
-        """Probe until `stopped`; `interval` in seconds."""
-        due = flush_at = time.monotonic()
-        while not self.stopped:
-            now = time.monotonic()
-            if now >= due:
-                self._send(now)
-                due += interval * max(1, -(-(now - due) // interval))
-            if now >= flush_at:
-                self._flush()
-                flush_at = now + _FLUSH_INTERVAL
-            if select.select([self.receiver], [], [], max(0.0, due - time.monotonic()))[0]:
-                self._receive()
-        until = time.monotonic() + _LINGER
-        while self._unanswered and (left := until - time.monotonic()) > 0:
-            if select.select([self.receiver], [], [], left)[0]:
-                self._receive()
-        self._flush()
-
-    def _send(self, now: float) -> None:
-        self._records += _RECORD.pack(self._sequence, 0, now)
-        self._sequence += 1
-        try:
-            self.send(self._sequence - 1)
-        except OSError:  # no route, link down: a probe without an answer
-            return
-        self._unanswered += 1
-
-    def _receive(self) -> None:
-        for sequence, answerer, at in self.answers():
-            self._records += _RECORD.pack(sequence, answerer, at)
-            self._unanswered -= 1
-
-    def _flush(self) -> None:
-        if self._records:
-            os.write(sys.stdout.fileno(), self._records)
-            self._records.clear()
-
-
-def packet_receiver(ethertype: int, accept: Sequence[Instruction]) -> socket.socket:
-    """A socket for the IP packets that classic BPF lets through.
-
-    It sees the sender's hardware address, and when the frame arrived rather than when this process woke up.
-    """
-    receiver = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(ethertype))
-    attach(receiver, accept)
-    receiver.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
-    receiver.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
-    receiver.setblocking(False)
-    with contextlib.suppress(BlockingIOError):
-        while True:  # what came before the filter did
-            receiver.recv(1)
-    return receiver
-
-
-def arrived(receiver: socket.socket) -> Iterator[tuple[bytes, int, float]]:
-    """Each packet that came by a `packet_receiver`, from its IP header on; who sent it; when, by the kernel."""
-    offset = time.clock_gettime(time.CLOCK_REALTIME) - time.monotonic()
-    while True:
-        try:
-            packet, ancillary, _, address = receiver.recvmsg(128, 64)
-        except BlockingIOError:
-            return
-        hops = packet[8] if packet[0] >> 4 == 4 else packet[7]
-        seconds, nanoseconds = _TIMESPEC.unpack(ancillary[0][2])
-        yield packet, hops << 48 | int.from_bytes(address[4], "big"), seconds + nanoseconds * 1e-9 - offset
-
-
 class _Pinger(ProbeLoop):
     """Echo requests."""
 
@@ -430,17 +322,6 @@ def main() -> None:
     parser.add_argument("--interval", type=float, default=0.001, help="seconds between probes")
     arguments = parser.parse_args()
     probe_until_told(_Pinger(arguments.address), arguments.interval)
-
-
-def probe_until_told(loop: ProbeLoop, interval: float) -> None:
-    """Run the loop until SIGTERM."""
-
-    def stop(_number: int, _frame: object) -> None:
-        loop.stopped = True
-
-    signal.signal(signal.SIGTERM, stop)
-    gc.disable()  # nothing here makes cycles, and a collection is a pause
-    loop.run(interval)
 
 
 if __name__ == "__main__":
