@@ -269,8 +269,17 @@ class Prober:
             probes = tuple(map(self._probe, chosen))
         return ProbeResult(probes, self.interval)
 
+    def pause(self) -> None:
+        """Send nothing until `resume`, so that nobody's processor is taken meanwhile."""
+        self._process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Go on."""
+        self._process.send_signal(signal.SIGCONT)
+
     def stop(self) -> None:
         """Stop probing and collect the last answers."""
+        self.resume()
         self._process.send_signal(signal.SIGTERM)
         self._reader.join()
         self._process.wait()
