@@ -13,6 +13,7 @@ from matplotlib.artist import Artist
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from matplotlib.ticker import FuncFormatter
 from msgspec import Struct
 
 from benchmarks.failover.results import Results, Run, Segment
@@ -170,7 +171,7 @@ def outages(results: Results) -> Plot | None:
                 if values:
                     axis.plot(values, [row + offset] * len(values), ls="", alpha=0.45, ms=4, **styles[speaker])
                     axis.plot([statistics.median(values)], [row + offset], ls="", ms=7, mec="black", **styles[speaker])
-        axis.set_xscale("symlog", linthresh=1)
+        _logarithmic(axis)
         axis.set_xlim(-0.2, None)
         axis.set_yticks(range(len(faults)), faults)
         axis.set_ylim(len(faults) - 0.5, -0.5)
@@ -210,7 +211,7 @@ def excess(results: Results) -> Plot | None:
             )
             axis.plot(values, shares, ls="", ms=3, **styles[speaker])
     axis.axvline(0, color="#000000", linewidth=1)
-    axis.set_xscale("symlog", linthresh=1)
+    _logarithmic(axis)
     axis.set_xlabel("excess of detection over the protocol's bound, ms (linear between -1 and 1)")
     axis.set_ylabel("% of takeovers")
     axis.legend(frameon=False)
@@ -254,6 +255,12 @@ def processor(results: Results) -> Plot | None:
     return Plot("processor", "Processor time by instances", caption, _svg(figure))
 
 
+def _logarithmic(axis: Any) -> None:
+    """Linear around 0, which a logarithm has no place for; with numbers that are read at once."""
+    axis.set_xscale("symlog", linthresh=1)
+    axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+
+
 def _legend(figure: Figure, results: Results, styles: dict[str, dict[str, Any]]) -> None:
     handles = [Line2D([], [], ls="", label=speaker, **styles[speaker]) for speaker in results.speakers]
-    figure.legend(handles=handles, loc="lower center", ncols=len(handles), frameon=False, bbox_to_anchor=(0.5, -0.03))
+    figure.legend(handles=handles, loc="upper right", ncols=len(handles), frameon=False)

@@ -30,7 +30,7 @@ QUICK: Final = 0.01
 TRANSITION_INTERVAL: Final = 0.1
 PATIENCE: Final = 60.0
 SETTLED: Final = 1.5
-_POLL: Final = 0.002
+_POLL: Final = 0.05
 
 
 class ScaleError(RuntimeError):
@@ -119,10 +119,10 @@ def _instances(lan: Lan, job: Job, place: Path) -> dict[str, float]:
         began, before = time.monotonic(), [each.cpu_seconds for each in (sender, receiver)]
         time.sleep(max(WINDOW, 5 * job.advert_int))
         ended, after = time.monotonic(), [each.cpu_seconds for each in (sender, receiver)]
-        frames = [frame for frame in capture.frames if frame.is_advert and began <= frame.time <= ended]
+        frames = [frame for frame in capture.frames if began <= frame.time <= ended]
     sent, received = ((end - begin) / (ended - began) * 100 for begin, end in zip(before, after, strict=True))
-    late = list(_lateness([frame for frame in frames if _is_of(frame, sender)], job.advert_int))
-    false = {frame.virtual_router_id for frame in frames if _is_of(frame, receiver)}
+    late = list(_lateness(_sent_by(frames, sender), job.advert_int))
+    false = _speaking(frames, receiver)
     values = {
         "sender_cpu_percent": sent,
         "receiver_cpu_percent": received,
@@ -225,14 +225,14 @@ def _routers(job: Job, priority: int) -> list[RouterSettings]:
     ]
 
 
-def _is_of(frame: Frame, daemon: Daemon) -> bool:
-    """By the address of its host, for FRR's routers share their hardware addresses."""
-    return str(frame.source) in {str(own.ip) for own in daemon.host.addresses()[:1]}
+def _sent_by(frames: Sequence[Frame], daemon: Daemon) -> list[Frame]:
+    """Its adverts, by the address of its host, for FRR's routers share their hardware addresses."""
+    own = daemon.host.addresses()[0].ip
+    return [frame for frame in frames if frame.is_advert and frame.source == own]
 
 
 def _speaking(frames: Sequence[Frame], daemon: Daemon) -> set[int]:
-    own = str(daemon.host.addresses()[0].ip)
-    return {frame.virtual_router_id for frame in frames if frame.is_advert and str(frame.source) == own}
+    return {frame.virtual_router_id for frame in _sent_by(frames, daemon)}
 
 
 def _announced(frames: Sequence[Frame], since: float) -> dict[str, float]:
@@ -248,7 +248,7 @@ def _wait(condition: Callable[[], bool], daemon: Daemon) -> None:
     while not condition():
         if time.monotonic() > deadline:
             raise ScaleError(f"not within {PATIENCE:g} s\n{daemon.log}")
-        time.sleep(_POLL * 10)
+        time.sleep(_POLL)
 
 
 def _pss(daemon: Daemon) -> float:
