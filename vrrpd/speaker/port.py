@@ -21,7 +21,7 @@ DATAGRAMS_A_WAKE_UP = 16
 """How many packets are taken before timers get their turn."""
 CROWD = DATAGRAMS_A_WAKE_UP
 """Routers on a port above which adverts that come one by one are let gather: to wake up costs more than to hear one."""
-GATHERING = 0.0005
+GATHERING = 0.001
 """Seconds for which they may wait then; a timer that one of them puts off hears them before it runs out."""
 WAKE_UPS_AT_ONCE = 4096
 """As many as the receive buffer may hold packets, when a process has not run for long."""
