@@ -43,14 +43,26 @@ class Apply(Struct, frozen=True):
     config: Config
 
 
+class BeginWatching(Struct, frozen=True):
+    """To the watcher of a cluster, first of all: this is the configuration at present."""
+
+    config: Config
+
+
+class Configured(Struct, frozen=True):
+    """From the watcher: this is what the cluster comes to."""
+
+    config: Config
+
+
 class TellStatus(Struct, frozen=True):
-    """To the speaker and the director: say how things are."""
+    """To any of them: say how things are."""
 
     request: int
 
 
 class Ping(Struct, frozen=True):
-    """To the director: say that you are alive."""
+    """To the director and the watcher: say that you are alive."""
 
     request: int
 
@@ -69,7 +81,7 @@ class SetBurdens(Struct, frozen=True):
 
 
 class Stop(Struct, frozen=True):
-    """To the speaker: resign, hand the addresses over, exit. Said twice: at once. To the director: clear away, exit."""
+    """To the speaker: resign, hand the addresses over, exit. Said twice: at once. To the others: clear away, exit."""
 
 
 class Started(Struct, frozen=True):
@@ -84,14 +96,14 @@ class Holds(Struct, frozen=True):
 
 
 class Answer(Struct, frozen=True):
-    """From the speaker or the director: what a request led to."""
+    """From any of them: what a request led to."""
 
     request: int
     result: JSON = field(default_factory=dict)
 
 
 class LogLine(Struct, frozen=True):
-    """From the speaker or the director; the speaker must never wait for a terminal, a pipe or a disk."""
+    """From any of them; the speaker must never wait for a terminal, a pipe or a disk."""
 
     level: int
     logger: str
@@ -111,6 +123,8 @@ class LogLine(Struct, frozen=True):
 Message = (
     Begin
     | BeginDirecting
+    | BeginWatching
+    | Configured
     | Apply
     | TellStatus
     | Ping

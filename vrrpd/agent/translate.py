@@ -42,6 +42,8 @@ class Options(Struct, frozen=True):
     """The lowest and the highest VRID of spread mode; None: all addresses go together."""
     node_selector: Mapping[str, str] = {}
     """The pod's."""
+    advert_int: float = 1.0
+    """Seconds."""
     base: Config = Config(())
     """What does not come from the cluster, such as the control socket."""
 
@@ -141,7 +143,7 @@ class Translator:
         interface = self._options.interface
         located: list[Located] = [((), VirtualAddress(ip_interface(entry.address), interface)) for entry in entries]
         addresses = in_order_of_advert(located, vrid, interface)
-        return VrrpInstance(name, interface, vrid, addresses, priority, advert_int=1.0, nopreempt=True)
+        return VrrpInstance(name, interface, vrid, addresses, priority, self._options.advert_int, nopreempt=True)
 
     def _serve(
         self, entries: Iterable[Entry], snapshot: Snapshot, taking_part: tuple[Node, ...], where: str

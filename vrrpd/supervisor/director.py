@@ -7,7 +7,8 @@ from collections.abc import Callable
 from vrrpd.channel import Apply, BeginDirecting, Holds, Message, TellStatus
 from vrrpd.config.model import Config
 from vrrpd.ledger import RouterKey
-from vrrpd.supervisor.best_effort import Answered, BestEffort
+from vrrpd.supervisor.best_effort import BestEffort
+from vrrpd.supervisor.requests import Answered
 
 
 class Directing(BestEffort):

@@ -1,8 +1,14 @@
 """What a reload comes to, for those who asked for it and for the log."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from vrrpd.config.model import Config
+
+UNTOUCHED: Mapping[str, list[str]] = {"added": [], "changed": [], "removed": []}
+"""What the speaker would answer if nothing of its part is other than it was."""
+_NAMES_MAX = 20
+"""That the log has of each kind."""
 
 
 def with_directors(answer: dict[str, Any], directors: dict[str, Any] | None) -> dict[str, Any]:
@@ -14,8 +20,13 @@ def with_directors(answer: dict[str, Any], directors: dict[str, Any] | None) -> 
 
 def summary(result: dict[str, list[str]]) -> str:
     """What was done, for the log."""
-    done = [f"{what} {', '.join(names)}" for what, names in result.items() if names]
+    done = [f"{what} {_listed(names)}" for what, names in result.items() if names]
     return "; ".join(done) or "nothing changed"
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = len(names) - _NAMES_MAX
+    return ", ".join(names[:_NAMES_MAX]) + (f" and {more} more" if more > 0 else "")
 
 
 def changes(before: Config, after: Config) -> dict[str, list[str]]:
