@@ -22,7 +22,7 @@ ALLOWED = {
     "speaker": {"channel", "config", "ledger", "link", "net", "protocol"},
     "agent": {"channel", "config", "ipvs", "ledger", "link", "net", "protocol"},
     "director": {"channel", "config", "ipvs", "ledger", "link", "net", "protocol"},
-    "supervisor": {"agent", "channel", "config", "director", "ledger", "speaker"},
+    "supervisor": {"agent", "channel", "config", "director", "ledger", "protocol", "speaker"},
     "lan": {"config", "net", "protocol", "supervisor"},
     "demo": {"lan", "protocol", "supervisor"},
     "cli": {"agent", "config", "demo", "director", "lan", "supervisor"},

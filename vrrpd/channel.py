@@ -13,6 +13,7 @@ from typing import Any
 from msgspec import Struct, field
 
 from vrrpd.config.model import Config
+from vrrpd.config.services import Command
 from vrrpd.ledger import RouterKey
 
 _LENGTH = struct.Struct("!I")
@@ -95,6 +96,26 @@ class Holds(Struct, frozen=True):
     holds: bool
 
 
+class Entered(Struct, frozen=True):
+    """From the speaker, for those who are to be told: a router has entered a state."""
+
+    instance: str
+    """Its name."""
+    state: str
+    """INIT (it takes part no longer), BACKUP, MASTER or FAULT."""
+    priority: int
+    reason: str
+    notify: Command | None
+    """The program that is to be told."""
+
+
+class Anomalous(Struct, frozen=True):
+    """From the speaker, for the watcher, now and then: other routers do what they should not."""
+
+    instance: str
+    what: str
+
+
 class Answer(Struct, frozen=True):
     """From any of them: what a request led to."""
 
@@ -133,6 +154,8 @@ Message = (
     | Stop
     | Started
     | Holds
+    | Entered
+    | Anomalous
     | Answer
     | LogLine
 )

@@ -139,6 +139,7 @@ class Watcher:
             spread=settings.spread,
             node_selector=where.node_selector,
             advert_int=settings.advert_int,
+            notify=settings.notify,
             base=settings.base,
         )
 

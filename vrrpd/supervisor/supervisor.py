@@ -17,9 +17,11 @@ from msgspec.structs import replace
 from vrrpd import __version__
 from vrrpd.agent.settings import Settings
 from vrrpd.channel import (
+    Anomalous,
     Answer,
     Apply,
     Begin,
+    Entered,
     Holds,
     LogLine,
     Message,
@@ -47,6 +49,7 @@ from vrrpd.supervisor.requests import Requests
 from vrrpd.supervisor.resign import resign_apart
 from vrrpd.supervisor.show import show
 from vrrpd.supervisor.standby import Standby
+from vrrpd.supervisor.transitions import Transitions
 from vrrpd.supervisor.watcher import Reply, Watching
 
 log = logging.getLogger(__name__)
@@ -105,6 +108,7 @@ class Supervisor:
         self._watcher: Watching | None = None
         if isinstance(origin, Settings):
             self._watcher = Watching(origin, config, self._selector, self._let_go_in_child, self._apply)
+        self._transitions = Transitions(self._tell_of)
         self._burdens: Mapping[RouterKey, int] = {}
         self._ever_started = False
         self._start_at: float | None = 0.0
@@ -242,6 +246,15 @@ class Supervisor:
                 self._watcher.start()
         elif isinstance(message, Answer):
             self._requests.answer(message)
+        elif isinstance(message, Entered):
+            self._transitions.enter(message)
+        elif isinstance(message, Anomalous) and self._watcher:
+            self._watcher.tell(message)
+
+    def _tell_of(self, entered: Entered) -> None:
+        self._director.enter(entered)
+        if self._watcher:
+            self._watcher.tell(entered)
 
     def _director_says(self, message: Message) -> None:
         if isinstance(message, LogLine):
@@ -304,6 +317,7 @@ class Supervisor:
             )
             resign_apart(self._config, self._ledger)
             self._director.hold_nothing()
+            self._transitions.fail("the speaker keeps crashing")
             self._start_at = now + pause
         else:
             self._start_speaker()  # before anything that could wait, such as the log
