@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
+from benchmarks.peers import Keepalived
 from tests.kube import manifests
 from tests.kube.server import ApiServer
 from tests.peers import Network, eventually
@@ -133,6 +134,21 @@ class Agent(Vrrpd):
         return self.host.run(argv).stdout
 
 
+class OldNode(Keepalived):
+    """keepalived with a file that `vrrpd show` has printed."""
+
+    text = ""
+
+    def write_configuration(self) -> None:
+        """Part of `Daemon`."""
+        (self.directory / "keepalived.conf").write_text(self.text, encoding="utf-8")
+
+    def state(self, router: RouterSettings | None = None) -> str:
+        """Part of `Daemon`."""
+        _, found, after = self.log.rpartition(f"({router.name if router else 'vips'}) Entering ")
+        return after.split(maxsplit=1)[0] if found else ""
+
+
 class Nodes:
     """A cluster's namespace, and the nodes that run agents in it.
 
@@ -171,9 +187,9 @@ class Nodes:
         self.network.daemons.append(made)
         return made
 
-    def agents(self, *names: str) -> list[Agent]:
-        """Agents that run, each on a node of its own; the last is MASTER once there is an address."""
-        made = [self.agent(self.node(name)) for name in names]
+    def agents(self, *names: str, flags: Sequence[str] = ("--advert-int=0.1",)) -> list[Agent]:
+        """Agents that run, each on a node of its own."""
+        made = [self.agent(self.node(name), *flags) for name in names]
         for agent in made:
             agent.start()
         return made

@@ -16,7 +16,19 @@ import uvloop
 
 from vrrpd.agent.settings import Settings
 from vrrpd.agent.watcher import Watcher
-from vrrpd.channel import Answer, BeginWatching, Inbox, Message, Ping, Stop, TellStatus, first_message
+from vrrpd.channel import (
+    Anomalous,
+    Answer,
+    BeginWatching,
+    Entered,
+    Inbox,
+    LogLine,
+    Message,
+    Ping,
+    Stop,
+    TellStatus,
+    first_message,
+)
 from vrrpd.link import ChannelHandler, SupervisorLink, wake_when_orphaned
 
 log = logging.getLogger(__name__)
@@ -74,3 +86,5 @@ def _take(message: Message, watcher: Watcher, link: SupervisorLink) -> None:
         link.send(Answer(message.request, {"kubernetes": watcher.status()}))
     elif isinstance(message, Ping):
         link.send(Answer(message.request))
+    elif isinstance(message, (Entered, Anomalous, LogLine)):
+        watcher.hear(message)

@@ -8,6 +8,7 @@ from typing import Any, Final, NoReturn
 from msgspec.structs import replace
 
 from vrrpd.agent.connection import Access, Connection
+from vrrpd.agent.events import Recorder, Saying
 from vrrpd.agent.identity import interface_of
 from vrrpd.agent.last import remember
 from vrrpd.agent.objects import Node, Snapshot
@@ -16,9 +17,10 @@ from vrrpd.agent.problems import Problem
 from vrrpd.agent.settings import Settings
 from vrrpd.agent.translate import Options, Translation, Translator
 from vrrpd.agent.whereabouts import Whereabouts, find_whereabouts
-from vrrpd.channel import Configured
+from vrrpd.channel import Anomalous, Configured, Entered, LogLine
 from vrrpd.config.host import present_interfaces
 from vrrpd.config.model import Config
+from vrrpd.protocol.effects import State
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +30,10 @@ _INTERFACE_RETRY: Final = 5.0
 """Seconds until the interfaces are looked at again where none has the node's address."""
 _REMEMBER_AFTER: Final = 2.0
 """Seconds from a change to when it is kept for another life; those in between are kept with it."""
+_SAY_AGAIN: Final = 1800.0
+"""Seconds until a problem that is still there is said in an Event again; the API server keeps them for an hour."""
+_REASONS: Final = {"ConfigMap": "InvalidEntry", "Service": "NotServed", "Node": "NodeProblem"}
+"""By kind of the object that is wrong."""
 
 
 class Watcher:
@@ -48,6 +54,7 @@ class Watcher:
         self._problems: tuple[Problem, ...] = ()
         self._observer: Observer | None = None
         self._whereabouts: Whereabouts | None = None
+        self._recorder: Recorder | None = None
         self._translator: Translator | None = None
         self._interface = settings.interface
         self._looked_for: Node | None = None
@@ -63,10 +70,13 @@ class Watcher:
             self._observer = Observer(
                 connection, settings.config_map, self._changed, watch_namespace=settings.watch_namespace
             )
+            self._recorder = Recorder(connection, settings.config_map, self._whereabouts.node)
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._observer.run())
                 tasks.create_task(self._follow())
                 tasks.create_task(self._keep_remembering())
+                tasks.create_task(self._recorder.run())
+                tasks.create_task(self._keep_saying())
         finally:
             await connection.close()
         raise AssertionError
@@ -94,8 +104,31 @@ class Watcher:
             "problems": [*map(str, self._problems)],
         }
 
+    def hear(self, news: Entered | Anomalous | LogLine) -> None:
+        """What becomes of the configuration on this node: said in Events."""
+        if isinstance(news, LogLine):
+            self._say("VirtualServers", news.message, warning=True)
+        elif isinstance(news, Anomalous):
+            self._say("Conflict", f"{news.instance}: {news.what}", warning=True)
+        elif news.state == State.INIT:
+            self._say("Stopped", f"{news.instance} takes part no longer: {news.reason}")
+        else:
+            what = f"{news.instance} is {news.state}, priority {news.priority}: {news.reason}"
+            self._say(news.state.capitalize(), what, warning=news.state == State.FAULT)
+
+    def _say(self, reason: str, what: str, *, warning: bool = False) -> None:
+        if self._recorder and self._whereabouts:
+            self._recorder.say(Saying(reason, f"node {self._whereabouts.node}: {what}", warning))
+
+    def _say_problem(self, problem: Problem) -> None:
+        """All nodes say the same, unless it is about one of them."""
+        assert self._recorder
+        self._recorder.say(Saying(_REASONS[problem.where.partition(" ")[0]], str(problem), warning=True))
+
     def _changed(self, snapshot: Snapshot) -> None:
         self._snapshot = snapshot
+        assert self._recorder
+        self._recorder.about(snapshot.config_map)
         self._news.set()
 
     async def _follow(self) -> NoReturn:
@@ -167,10 +200,17 @@ class Watcher:
         for problem in problems:
             if problem not in self._problems:
                 log.log(logging.ERROR if nothing else logging.WARNING, "%s", problem)
+                self._say_problem(problem)
         over = sum(problem not in problems for problem in self._problems)
         if over:
             log.info("%d of the problems told before are over, %d are left", over, len(problems))
         self._problems = problems
+
+    async def _keep_saying(self) -> NoReturn:
+        while True:
+            await asyncio.sleep(_SAY_AGAIN)
+            for problem in self._problems:
+                self._say_problem(problem)
 
     async def _keep_remembering(self) -> NoReturn:
         told = ""

@@ -5,6 +5,8 @@ from typing import Any
 
 from vrrpd.config.model import Config
 
+GLOBAL_SETTINGS = ("vip_lease", "realtime_priority", "memory_lock", "node_settings", "resync_interval")
+"""Keys that concern the whole host, and that a reload changes."""
 UNTOUCHED: Mapping[str, list[str]] = {"added": [], "changed": [], "removed": []}
 """What the speaker would answer if nothing of its part is other than it was."""
 _NAMES_MAX = 20
@@ -30,10 +32,12 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def changes(before: Config, after: Config) -> dict[str, list[str]]:
-    """The names of the virtual servers that are new, other than they were, or gone."""
+    """What is other than it was, but for the virtual routers: settings, and virtual servers by what becomes of them."""
     old = {server.name: server for server in before.virtual_servers}
     new = {server.name: server for server in after.virtual_servers}
     return {
+        "settings": [key for key in GLOBAL_SETTINGS if getattr(after, key) != getattr(before, key)],
+        "at the next start": ["control_socket"] if after.control_socket != before.control_socket else [],
         "virtual servers added": [name for name in new if name not in old],
         "virtual servers changed": [name for name, server in new.items() if name in old and old[name] != server],
         "virtual servers removed": [name for name in old if name not in new],

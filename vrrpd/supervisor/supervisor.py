@@ -49,6 +49,7 @@ from vrrpd.supervisor.requests import Requests
 from vrrpd.supervisor.resign import resign_apart
 from vrrpd.supervisor.show import show
 from vrrpd.supervisor.standby import Standby
+from vrrpd.supervisor.status import gather
 from vrrpd.supervisor.transitions import Transitions
 from vrrpd.supervisor.watcher import Reply, Watching
 
@@ -66,8 +67,6 @@ CRASH_LOOP_PAUSE_MAX = 300.0
 """Seconds without a speaker in a crash loop; doubled each time."""
 STABLE_AFTER = 60.0
 """Seconds that a speaker must have lived for the loop to be over."""
-GLOBAL_SETTINGS = ("vip_lease", "realtime_priority", "memory_lock", "node_settings", "resync_interval")
-"""Keys that concern the whole host, and that a reload changes."""
 FORK_RETRY_DELAY = 1.0
 EXIT_OK = 0
 
@@ -259,6 +258,8 @@ class Supervisor:
     def _director_says(self, message: Message) -> None:
         if isinstance(message, LogLine):
             hand_on(message)
+            if self._watcher and message.level >= logging.ERROR:
+                self._watcher.tell(message)
         elif isinstance(message, SetBurdens):
             self._burdens = message.burdens
             if self._speaker:
@@ -372,26 +373,12 @@ class Supervisor:
         self._speaker.send(message(self._requests.begin(answered)))
 
     def _status(self, connection: Connection) -> None:
-        def with_directors(directors: dict[str, Any] | None) -> None:
-            if directors is None:
-                directors = {"virtual_servers": []}
-                if self._director.wanted:
-                    directors["ipvs"] = {"errors": ["the director does not answer: it is busy, hangs, or starts"]}
-            if self._watcher:
-                self._watcher.status(partial(self._status_with, connection, directors))
-            else:
-                self._status_with(connection, directors, {})
+        gather(self._director, self._watcher, partial(self._status_with, connection))
 
-        self._director.status(with_directors)
-
-    def _status_with(self, connection: Connection, directors: dict[str, Any], watchers: dict[str, Any] | None) -> None:
-        """With the parts of those that are there."""
-        if watchers is None:
-            watchers = {"kubernetes": {"problems": ["the watcher does not answer: it is busy, hangs, or starts"]}}
-
+    def _status_with(self, connection: Connection, others: dict[str, Any]) -> None:
         def reply(answer: dict[str, Any]) -> None:
             if answer["ok"]:
-                answer["result"] = self._about() | answer["result"] | directors | watchers
+                answer["result"] = self._about() | answer["result"] | others
             connection.answer(answer)
 
         if self._speaker is None:
@@ -466,16 +453,12 @@ class Supervisor:
     def _apply(self, config: Config, reply: Reply) -> None:
         """Make `config` the one in force; the reply says what that came to."""
         before = self._config
-        settings = {
-            "settings": [key for key in GLOBAL_SETTINGS if getattr(config, key) != getattr(before, key)],
-            "at the next start": ["control_socket"] if config.control_socket != before.control_socket else [],
-        }
+        changed = changes(before, config)
         config = replace(config, control_socket=before.control_socket)
-        settings |= changes(before, config)
 
         def applied(answer: dict[str, Any]) -> None:
             if answer["ok"]:
-                answer["result"] |= settings
+                answer["result"] |= changed
             self._director.configure(config, lambda directors: reply(with_directors(answer, directors)))
 
         self._config = config
