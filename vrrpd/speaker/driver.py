@@ -10,7 +10,7 @@ from math import inf
 
 from msgspec.structs import replace
 
-from vrrpd.channel import Holds
+from vrrpd.channel import Anomalous, Entered, Holds
 from vrrpd.config.model import VrrpInstance
 from vrrpd.protocol.advert import Advert, AdvertError, IPAddress, encode
 from vrrpd.protocol.effects import (
@@ -69,7 +69,7 @@ class RouterDriver:
         port: where it sends and hears.
         host: what it shares with others.
         left: told when it takes part no longer, and its addresses are gone.
-        tell: takes the news that it holds its addresses, or does not any more.
+        tell: takes the news of its states, and of whether it holds its addresses.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class RouterDriver:
         port: Port,
         host: Host,
         left: "Callable[[RouterDriver], None]",
-        tell: Callable[[Holds], None],
+        tell: Callable[[Holds | Entered | Anomalous], None],
     ) -> None:
         self.leaving = False
         """It is to take part no longer, and waits for a successor."""
@@ -408,13 +408,17 @@ class RouterDriver:
             self.last_transition = datetime.now(UTC)
             level = logging.ERROR if after is State.FAULT else logging.INFO
             log.log(level, "(%s) Entering %s STATE: %s", self.instance.name, after, effect.reason)
+            instance, priority = self.instance, self.router.priority
+            self._tell(Entered(instance.name, str(after), priority, effect.reason, instance.notify))
         if effect.after is State.INIT:
             self._left(self)
 
     def _report_anomaly(self, effect: ReportAnomaly) -> None:
         self.counters.anomalies[effect.anomaly] += 1
         if self._rate_limit.allows((self.instance.name, effect.source, effect.anomaly), time.monotonic()):
-            log.warning("(%s) %s", self.instance.name, _explain(effect, self.instance))
+            what = _explain(effect, self.instance)
+            log.warning("(%s) %s", self.instance.name, what)
+            self._tell(Anomalous(self.instance.name, what))
 
     def _restore_later(self, now: float) -> None:
         self._restore.at(now + self._restore_delay)
