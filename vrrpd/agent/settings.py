@@ -46,7 +46,7 @@ FLAGS = (
     Flag("use-unicast", "send adverts to each of the other nodes instead of the multicast group"),
     Flag("vrid", "of the virtual routers; default: 50", "50", "VRID"),
     Flag("iface", "for adverts and addresses; default: the one that has the node's address", metavar="INTERFACE"),
-    Flag("http-port", "for /metrics, /health, /ready and /status; 0: none; default: 8080", "8080", "PORT"),
+    Flag("http-port", "for /metrics, /health, /ready, /live and /status; 0: none; default: 8080", "8080", "PORT"),
     Flag("kubeconfig", "how to reach the API server; default: as the pod's service account", metavar="FILE"),
     Flag("apiserver-host", "the API server's URL, in place of the one that is configured", metavar="URL"),
     Flag("release-vips", "hand the addresses over at the end; =false: leave them as they are", "true"),
