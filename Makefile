@@ -14,8 +14,8 @@ test-ipvs: .venv/installed-dev  ## what needs IPVS and nftables in one kernel: D
 	.ci/packages qemu-system-x86 linux-image-amd64 busybox-static iproute2
 	$(BIN)/pytest -m ipvs_qemu tests/ipvs
 
-test-kube: .venv/installed-dev  ## the observer of a cluster on a real kube-apiserver, which is built once; a minute then
-	.ci/packages etcd-server etcd-client openssl util-linux
+test-kube: .venv/installed-dev  ## the agent on a real kube-apiserver, which is built once; two minutes then, as root
+	.ci/packages etcd-server etcd-client openssl util-linux keepalived user-mode-linux kmod ipvsadm iproute2
 	$(BIN)/python -m tests.kube.binary
 	$(BIN)/pytest -m kube tests/kube
 
