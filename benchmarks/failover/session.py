@@ -117,9 +117,10 @@ class Session:
 
     def _figures(self) -> None:
         """What the programs beside this one measure, of vrrpd and keepalived."""
-        if not (self._arguments.figures or self._arguments.ipvs):
+        if not (self._arguments.figures or self._arguments.ipvs or self._arguments.kubernetes):
             return
-        from benchmarks import ipvs, speaker  # noqa: PLC0415 # they bring the tests' User-Mode Linux along
+        # They bring the tests' User-Mode Linux and API server along.
+        from benchmarks import ipvs, kubernetes, speaker  # noqa: PLC0415
 
         self._results.figures.clear()
         if self._arguments.figures:
@@ -135,6 +136,8 @@ class Session:
                     step(name)
         if self._arguments.ipvs:
             self._results.figures += [one.as_dict() for one in ipvs.measure(5000, 10, 3)]
+        if self._arguments.kubernetes:
+            self._results.figures += [one.as_dict() for one in kubernetes.measure(5000, 5)]
 
 
 def report(directory: Path) -> None:
