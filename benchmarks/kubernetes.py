@@ -2,8 +2,8 @@
 
     python -m benchmarks.kubernetes [--slices N] [--runs N] [--json]
 
-The agent is MASTER at advert_int 0.01. What it has read of the cluster expires, so that it has to list everything again;
-the adverts that the link sees meanwhile are compared with those of as long a time before. Without `realtime_priority`, and on
+The agent is MASTER at advert_int 0.01. What it has read of the cluster expires, so that it has to list everything
+again; the adverts that the link sees meanwhile are compared with those just before. Without `realtime_priority`, and on
 the processors that the API server uses as well.
 """
 
