@@ -20,6 +20,7 @@ _PROGRAMS = {
     "interop": {"keepalived": "keepalived", "/usr/lib/frr/vrrpd": "frr", "vtysh": "frr"},
     "clock_step": {"faketime": "faketime"},
     "browser": {"chromium": "chromium"},
+    "bench": {"nft": "nftables", "ucarp": "ucarp"},
     "firewall": {"nft": "nftables"},
     "ipvs_kernel": {
         "linux.uml": "user-mode-linux",

@@ -13,14 +13,17 @@ import pytest
 
 from benchmarks.failover.arena import Arena
 from benchmarks.failover.faults import FAULTS
+from benchmarks.failover.load import parse
 from benchmarks.failover.measure import NOISE_LIMIT, measure
 from benchmarks.failover.results import NAME, RUNS, Results, Run, load
 from benchmarks.failover.setting import Setting
 from benchmarks.failover.speakers import find
-from tests.peers import DEADLINE
+from tests.peers import DEADLINE, eventually
+from vrrpd.lan.capture import Capture
 
-pytestmark = pytest.mark.namespaces
+pytestmark = pytest.mark.bench
 
+UCARP = Path(__file__).parent.parent.parent / "benchmarks" / "failover" / "ucarp.toml"
 TAKEOVER_AFTER = 0.15
 ADVERT_INT = 0.05
 SKEW_MS = 156 / 256 * ADVERT_INT * 1e3
@@ -111,6 +114,24 @@ def test_a_pause_of_the_prober_makes_a_run_noisy(arena: Arena) -> None:
         disturbing.join()
     assert run.noisy
     assert run.noise_ms >= 4 * NOISE_LIMIT * 1e3
+
+
+def test_a_loss_of_adverts_is_a_loss_at_every_receiver(arena: Arena) -> None:
+    """The last of this arena: its routers do not hear each other any more."""
+    parse("loss=100").burden(arena)
+    second = arena.routers[1]
+    with Capture(arena.lan) as capture:
+        eventually(lambda: arena.adverts(capture).last_of_others("r1"), f"{second.host.name} hears nobody")
+
+
+def test_the_example_of_another_speaker_elects_a_master_that_serves(tmp_path: Path) -> None:
+    (ucarp,) = find([str(UCARP)])
+    with Arena(ucarp, Setting(advert_int=1, probes=("icmp",)), tmp_path) as there:
+        there.wake()
+        with Capture(there.lan) as capture:
+            eventually(lambda: there.adverts(capture).masterships, "an advert")
+            assert {one.router for one in there.adverts(capture).masterships} == {"r1"}
+        assert there.served_by() == "r1"
 
 
 def program(description: Path, out: Path, *more: str) -> subprocess.Popen[str]:
