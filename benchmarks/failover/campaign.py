@@ -77,7 +77,6 @@ def carry_out(plan: Plan, results: Results, directory: Path, console: Console) -
         console: for the progress.
 
     Raises:
-        ArenaError: a speaker does not come up at all.
         KeyboardInterrupt: somebody has had enough; what is done is in `results`.
     """
     notes = [plan.refusal(speaker, advert_int) for advert_int in plan.adverts for speaker in plan.speakers]
@@ -111,6 +110,7 @@ class _Leg:
         self._name = load.name if load else ""
         self._results = results
         self._arenas: dict[str, Arena] = {}
+        self._given_up: set[str] = set()
         self._scratch = Path()
 
     def carry_out(self, kept: IO[bytes], step: Callable[[str], None]) -> None:
@@ -121,12 +121,22 @@ class _Leg:
             self._scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="failover-")))
             stack.callback(self._close)
             for number, fault, speaker in self._plan.cells(interval):
-                if (speaker.name, interval, fault.name, self._name, number) not in done:
-                    run = self._quiet_run(speaker, fault, number)
-                    self._results.runs.append(run)
-                    kept.write(msgspec.json.encode(run) + b"\n")
-                    kept.flush()
+                key = (speaker.name, interval, fault.name, self._name, number)
+                if key not in done and speaker.name not in self._given_up:
+                    self._try(speaker, fault, number, kept)
                 step(f"{speaker.name} {fault.name} {interval:g} s {self._name}".rstrip())
+
+    def _try(self, speaker: Speaker, fault: Fault, number: int, kept: IO[bytes]) -> None:
+        """Keep the run; or, where the routers cannot be had even as new ones, be done with that speaker."""
+        try:
+            run = self._quiet_run(speaker, fault, number)
+        except ArenaError as error:
+            self._given_up.add(speaker.name)
+            _note(self._results, f"at {self._setting.advert_int:g} s, from {fault.name} on: {error}".partition("\n")[0])
+            return
+        self._results.runs.append(run)
+        kept.write(msgspec.json.encode(run) + b"\n")
+        kept.flush()
 
     def _close(self) -> None:
         for arena in self._arenas.values():

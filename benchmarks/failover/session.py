@@ -9,7 +9,6 @@ from typing import Any, Final
 from rich.console import Console
 
 from benchmarks.failover import scale
-from benchmarks.failover.arena import ArenaError
 from benchmarks.failover.campaign import Plan, carry_out, progress, resumed
 from benchmarks.failover.markdown import table
 from benchmarks.failover.report import write_report
@@ -82,18 +81,16 @@ class Session:
 
     def run(self) -> int:
         """Measure; whatever ends it, what is done is kept and reported. Returns the exit code."""
-        code = 0
         try:
             self._measure()
-        except ArenaError as error:
-            self._console.print(f"it ended early: {error}", markup=False)
-            code = 1
         finally:
             save(self._results, self._directory)
             (self._directory / RUNS).unlink(missing_ok=True)
             report(self._directory)
             print(table(self._results))
-        return code
+        for note in self._results.not_measured:
+            self._console.print(f"not measured: {note}", markup=False, soft_wrap=True)
+        return 1 if self._results.not_measured else 0
 
     def _measure(self) -> None:
         arguments = self._arguments

@@ -162,3 +162,13 @@ def test_ctrl_c_keeps_what_is_done_and_resume_does_the_rest(description: Path, t
     assert found.runs[: len(kept.runs)] == kept.runs
     assert {path.name for path in tmp_path.iterdir()} == {NAME, "report.html", "report.md", "cells.csv"}
     assert not (tmp_path / RUNS).exists()
+
+
+def test_a_speaker_that_does_not_run_is_told_of_and_the_rest_goes_on(tmp_path: Path) -> None:
+    (tmp_path / "broken.toml").write_text('name = "broken"\nstart = ["sh", "-c", "echo no such option; exit 3"]\n')
+    with program(tmp_path / "broken.toml", tmp_path / "out") as running:
+        out, err = running.communicate(timeout=60)
+    assert running.returncode == 1
+    assert "not measured: at 0.05 s, from stop on: broken has ended at once:" in err
+    assert "nothing was measured" in out
+    assert "broken has ended at once" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
