@@ -104,6 +104,7 @@ def _parser() -> argparse.ArgumentParser:
         parser.add_argument(name, nargs="?", choices=("quick", "full"), const="full", help=f"also {what}")
     parser.add_argument("--ipvs", action="store_true", help="also what benchmarks.ipvs measures")
     parser.add_argument("--kubernetes", action="store_true", help="also what benchmarks.kubernetes measures")
+    parser.add_argument("--captures", action="store_true", help="keep what the bridge saw of each run, as pcap files")
     parser.add_argument(
         "--out", type=Path, default=Path("failover-results"), metavar="DIR", help="default: %(default)s"
     )

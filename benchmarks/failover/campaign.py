@@ -15,7 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from benchmarks.failover.arena import Arena, ArenaError
 from benchmarks.failover.faults import FAULTS, Fault
 from benchmarks.failover.load import Load, LoadError
-from benchmarks.failover.measure import NOISE_LIMIT, measure
+from benchmarks.failover.measure import NOISE_LIMIT, Conditions, measure
 from benchmarks.failover.results import RUNS, Results, Run
 from benchmarks.failover.setting import Setting
 from benchmarks.failover.speakers import Speaker
@@ -37,6 +37,8 @@ class Plan(Struct, frozen=True):
     """None of them: an idle machine alone."""
     noise_limit: float = NOISE_LIMIT
     """Seconds."""
+    captures: Path | None = None
+    """A directory for the capture of each run; None: they are not kept."""
 
     def cells(self, advert_int: float) -> Iterator[tuple[int, Fault, Speaker]]:
         """Each run of one interval, in order: a fault hits one speaker after the other, first another one each time."""
@@ -147,9 +149,10 @@ class _Leg:
         run: Run | None = None
         failed = False
         limit = float("inf") if self._load else self._plan.noise_limit
+        conditions = Conditions(self._name, limit, self._pcap(speaker, fault, number))
         for _ in range(1 + NOISY_RETRIES):
             try:
-                run = measure(self._arena(speaker), fault, number, load=self._name, noise_limit=limit)
+                run = measure(self._arena(speaker), fault, number, conditions)
             except ArenaError:
                 if (broken := self._arenas.pop(speaker.name, None)) is not None:
                     broken.close()
@@ -161,6 +164,13 @@ class _Leg:
                 break
         assert run is not None
         return run
+
+    def _pcap(self, speaker: Speaker, fault: Fault, number: int) -> Path | None:
+        if self._plan.captures is None:
+            return None
+        self._plan.captures.mkdir(parents=True, exist_ok=True)
+        words = (speaker.name, f"{self._setting.advert_int:g}", fault.name, self._name, str(number))
+        return self._plan.captures / ("-".join(word for word in words if word) + ".pcap")
 
     def _arena(self, speaker: Speaker) -> Arena:
         if speaker.name not in self._arenas:

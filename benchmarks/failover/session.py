@@ -48,6 +48,7 @@ class Session:
             setting=Setting(routers=max(2, arguments.routers), family=arguments.family, probes=tuple(probes)),
             loads=arguments.load,
             noise_limit=arguments.noise_limit / 1e3,
+            captures=self._directory / "captures" if arguments.captures else None,
         )
         self._results = self._begin(speakers, baseline)
 

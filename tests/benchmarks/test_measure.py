@@ -20,6 +20,8 @@ from benchmarks.failover.setting import Setting
 from benchmarks.failover.speakers import find
 from tests.peers import DEADLINE, eventually
 from vrrpd.lan.capture import Capture
+from vrrpd.sniff.files import read
+from vrrpd.sniff.packets import Heard, understand
 
 pytestmark = pytest.mark.bench
 
@@ -154,14 +156,18 @@ def test_ctrl_c_keeps_what_is_done_and_resume_does_the_rest(description: Path, t
     with program(description, tmp_path) as refused:
         assert "has results already: --resume goes on" in refused.communicate(timeout=DEADLINE)[1]
         assert refused.returncode == 2
-    with program(description, tmp_path, "--resume") as second:
+    with program(description, tmp_path, "--resume", "--captures") as second:
         _, err = second.communicate(timeout=60)
         assert second.returncode == 0, err
     found: Results = load(tmp_path)
     assert [run.number for run in found.runs] == [0, 1]
     assert found.runs[: len(kept.runs)] == kept.runs
-    assert {path.name for path in tmp_path.iterdir()} == {NAME, "report.html", "report.md", "cells.csv"}
+    assert {path.name for path in tmp_path.iterdir()} == {NAME, "report.html", "report.md", "cells.csv", "captures"}
     assert not (tmp_path / RUNS).exists()
+    (pcap,) = (tmp_path / "captures").iterdir()
+    assert pcap.name == "fake-0.05-stop-1.pcap"
+    heard = [outcome for each in read(str(pcap)) if isinstance(outcome := understand(each), Heard)]
+    assert {one.priority for one in heard} == {200, 0, 100}
 
 
 def test_a_speaker_that_does_not_run_is_told_of_and_the_rest_goes_on(tmp_path: Path) -> None:
