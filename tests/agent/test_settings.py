@@ -8,6 +8,7 @@ import pytest
 
 from vrrpd.agent.settings import FLAGS, FlagError, Settings, read_settings
 from vrrpd.cli import agent, main
+from vrrpd.config.model import Config, HttpAddress
 
 NODE = {"NODE_NAME": "bs-01"}
 NEEDED = "--services-configmap=default/vip-configmap"
@@ -29,8 +30,8 @@ def said(*arguments: str, environment: Mapping[str, str] | None = None) -> list[
 
 def test_the_defaults_are_those_of_kube_keepalived_vip() -> None:
     settings = read(NEEDED)
-    assert settings == Settings(("default", "vip-configmap"), node="bs-01")
-    assert (settings.virtual_router_id, settings.http_port, settings.advert_int) == (50, 8080, 1.0)
+    assert settings == Settings(("default", "vip-configmap"), node="bs-01", base=Config((), http=HttpAddress("", 8080)))
+    assert (settings.virtual_router_id, settings.advert_int) == (50, 1.0)
     assert settings.release_vips
     assert not settings.unicast
 
@@ -64,7 +65,7 @@ def test_all_the_others() -> None:
     )
     assert (settings.watch_namespace, settings.spread, settings.advert_int) == ("web", (100, 199), 0.25)
     assert (settings.kubeconfig, settings.api_server) == ("/etc/kube", "https://192.0.2.1:6443")
-    assert (settings.http_port, settings.base.control_socket) == (0, Path("/run/a.sock"))
+    assert settings.base == Config((), control_socket=Path("/run/a.sock"))
     assert (settings.node, settings.node_selector) == ("n1", {"vip": "yes", "example.org/rack": ""})
     assert (settings.pod, settings.notify) == (("n", "p"), ("/bin/notify", "-x"))
 
