@@ -19,6 +19,7 @@ _PROGRAMS = {
     "namespaces": {},
     "interop": {"keepalived": "keepalived", "/usr/lib/frr/vrrpd": "frr", "vtysh": "frr"},
     "clock_step": {"faketime": "faketime"},
+    "browser": {"chromium": "chromium"},
     "firewall": {"nft": "nftables"},
     "ipvs_kernel": {
         "linux.uml": "user-mode-linux",
@@ -36,7 +37,7 @@ _PROGRAMS = {
     },
     "kube": {"etcd": "etcd-server", "etcdctl": "etcd-client", "openssl": "openssl", "setpriv": "util-linux"},
 }
-_WITHOUT_ROOT = {"kube"}
+_WITHOUT_ROOT = {"browser", "kube"}
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
