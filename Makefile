@@ -1,7 +1,7 @@
 # Everything runs in .venv, which is made from the lock files. Debian packages that the tests need are installed as root.
 BIN := .venv/bin
 
-.PHONY: demo test test-ipvs test-kube lint fmt bench bench-ipvs soak clean
+.PHONY: demo test test-ipvs test-kube test-deploy lint fmt bench bench-ipvs soak clean
 
 demo: .venv/installed  ## live failovers of real routers in namespaces, and their outage; DEMO="--fault all"
 	$(BIN)/vrrpd demo $(DEMO)
@@ -16,8 +16,13 @@ test-ipvs: .venv/installed-dev  ## what needs IPVS and nftables in one kernel: D
 
 test-kube: .venv/installed-dev  ## the observer of a cluster on a real kube-apiserver, which is built once; a minute then
 	.ci/packages etcd-server etcd-client openssl util-linux
-	$(BIN)/python -m tests.kube.binary
+	$(BIN)/python -m tests.kube.binary kube-apiserver
 	$(BIN)/pytest -m kube tests/kube
+
+test-deploy: .venv/installed-dev  ## deploy/: rendered, tried on a real kube-apiserver, the image made and run; as root
+	.ci/packages etcd-server etcd-client openssl util-linux mount prometheus
+	$(BIN)/python -m tests.kube.binary kube-apiserver kubectl helm
+	$(BIN)/pytest -m deploy tests/deploy
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check
