@@ -22,10 +22,10 @@ ALLOWED = {
     "speaker": {"channel", "config", "ledger", "link", "net", "protocol"},
     "agent": {"channel", "config", "ipvs", "ledger", "link", "net", "protocol"},
     "director": {"channel", "config", "ipvs", "ledger", "link", "net", "protocol"},
-    "supervisor": {"channel", "config", "director", "ledger", "speaker"},
+    "supervisor": {"agent", "channel", "config", "director", "ledger", "protocol", "speaker"},
     "lan": {"config", "net", "protocol", "supervisor"},
     "demo": {"lan", "protocol", "supervisor"},
-    "cli": {"config", "demo", "director", "lan", "supervisor"},
+    "cli": {"agent", "config", "demo", "director", "lan", "supervisor"},
 }
 
 PURE = {"asyncio", "socket", "time", "logging", "os", "select", "selectors", "threading", "subprocess"}
@@ -76,7 +76,17 @@ def test_what_a_virtual_server_is_to_be_is_pure() -> None:
 
 
 def test_what_a_cluster_comes_to_is_pure() -> None:
-    names = ("grammar", "identity", "objects", "parse", "problems", "spread", "translate", "virtual_servers")
+    names = (
+        "grammar",
+        "identity",
+        "objects",
+        "parse",
+        "problems",
+        "settings",
+        "spread",
+        "translate",
+        "virtual_servers",
+    )
     for file, module in imports("agent"):
         if file.removesuffix(".py") in names:
             assert module.split(".")[0] not in PURE | HEAVY, f"agent/{file} imports {module}"

@@ -2,7 +2,18 @@
 
 import pytest
 
-from tests.config.samples import BASE, NEVER, NOT_YET, USE_BOOLEAN, USE_INTERFACE, USE_NAME, USE_PATH, problems_of, said
+from tests.config.samples import (
+    BASE,
+    NEVER,
+    NOT_YET,
+    USE_BOOLEAN,
+    USE_COMMAND,
+    USE_INTERFACE,
+    USE_NAME,
+    USE_PATH,
+    problems_of,
+    said,
+)
 from vrrpd.config.problems import Problem
 from vrrpd.config.schema import TOP
 
@@ -79,7 +90,8 @@ def with_line(line: str) -> tuple[str, int]:
             "remove it: the link of the instance's own interface is always watched",
         ),
         ("use_vmac = false", NOT_YET, "remove it"),
-        ('notify = "/etc/notify.sh"', NOT_YET, "remove it"),
+        ('notify = "notify.sh"', '"notify.sh" does not begin with an absolute path', USE_COMMAND),
+        ('notify_master = "/etc/notify.sh"', NEVER, "use notify, which is called with the state"),
         ('state = "MASTER"', NEVER, "remove it: the election by priority decides who is master"),
         ("priorty = 1", "it is not a known key", "did you mean priority?"),
         ('Interface = "eth0"', "it is not a known key", "did you mean interface?"),

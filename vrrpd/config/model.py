@@ -6,7 +6,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from vrrpd.config.services import NodeSettings, VirtualServerSettings
+from vrrpd.config.services import Command, NodeSettings, VirtualServerSettings
 from vrrpd.protocol.advert import ChecksumForm, Family, IPAddress
 from vrrpd.protocol.parameters import Parameters
 from vrrpd.protocol.timing import PRIORITY_DEFAULT, Centiseconds, centiseconds
@@ -86,6 +86,8 @@ class VrrpInstance(Struct, frozen=True):
     checksum: ChecksumForm = ChecksumForm.PSEUDO_HEADER
     """The form in which IPv4 adverts are sent; both are received."""
     garp: GarpSettings = GarpSettings()
+    notify: Command | None = None
+    """The program to call with `INSTANCE`, the name, the state that was entered and the priority."""
 
     @property
     def family(self) -> Family:

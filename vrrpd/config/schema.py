@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from vrrpd.config import kinds
 from vrrpd.config.model import GarpForm, Handover
 from vrrpd.config.problems import KeyPath, Refused, Report
+from vrrpd.config.service_kinds import command
 from vrrpd.config.services import NodeSettings
 from vrrpd.protocol.advert import ChecksumForm
 
@@ -104,6 +105,7 @@ INSTANCE = Table(
         Key("garp_master_refresh", kinds.seconds(0, 86400)),
         Key("garp_master_refresh_repeat", kinds.whole(1, 1000)),
         Key("garp_form", kinds.choice(GarpForm), ipv4_only=True),
+        Key("notify", command),
         Key("virtual_ipaddress", None, required='add virtual_ipaddress = ["ADDRESS/PREFIX"]'),
     ),
     {
@@ -114,13 +116,12 @@ INSTANCE = Table(
         "track_process": REMOVE,
         "track_file": REMOVE,
         "use_vmac": REMOVE,
-        "notify": REMOVE,
-        "notify_master": REMOVE,
-        "notify_backup": REMOVE,
-        "notify_fault": REMOVE,
-        "notify_stop": REMOVE,
     },
     {
+        **dict.fromkeys(
+            ("notify_master", "notify_backup", "notify_fault", "notify_stop"),
+            "use notify, which is called with the state",
+        ),
         "state": "remove it: the election by priority decides who is master",
         "preempt": "remove it: it is so unless nopreempt = true",
         "no_accept": "remove it, or use accept",

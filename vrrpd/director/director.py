@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from vrrpd.channel import SetBurdens
+from vrrpd.channel import Entered, SetBurdens
 from vrrpd.config.model import Config
 from vrrpd.config.services import DRAIN_TIMEOUT, VirtualServerSettings
 from vrrpd.director.belongings import Belongings
@@ -23,6 +23,7 @@ from vrrpd.ipvs.model import Activity, RealServerKey, ServiceActivity, Table, Vi
 from vrrpd.ipvs.reconciler import Reconciler, Refusal
 from vrrpd.ledger import RouterKey
 from vrrpd.protocol.advert import IPAddress
+from vrrpd.protocol.effects import State
 
 log = logging.getLogger(__name__)
 
@@ -138,6 +139,14 @@ class Director:
         for service in self._services.values():
             if service.settings.ha_suspend:
                 self._checking.suspend(service.settings, suspended=self._rests(service.settings))
+
+    def notify(self, entered: Entered) -> None:
+        """A router has entered a state: call its program as keepalived does, with TYPE NAME STATE PRIORITY."""
+        if entered.notify:
+            state = "STOP" if entered.state == State.INIT else entered.state
+            self._notifier.tell(
+                f"({entered.instance})", (*entered.notify, "INSTANCE", entered.instance, state, str(entered.priority))
+            )
 
     def status(self) -> dict[str, Any]:
         """The part of `vrrpd status --json` that the director knows."""

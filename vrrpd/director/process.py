@@ -13,6 +13,7 @@ from vrrpd.channel import (
     Answer,
     Apply,
     BeginDirecting,
+    Entered,
     Holds,
     Inbox,
     Message,
@@ -94,3 +95,5 @@ def _do(message: Message, director: Director, link: SupervisorLink) -> None:
         link.send(Answer(message.request))
     elif isinstance(message, Holds):
         director.hold(message.router, holds=message.holds)
+    elif isinstance(message, Entered):
+        director.notify(message)

@@ -7,6 +7,7 @@ kernel's limit of 20 groups a socket, and tells the receiving interface without 
 
 import errno
 import fcntl
+import select
 import socket
 import struct
 import time
@@ -77,6 +78,9 @@ class AdvertSocket:
         except OSError:
             self.socket.close()
             raise
+        self.arrivals = select.epoll()
+        """Readable when an advert waits, unless it is paused."""
+        self.arrivals.register(self.socket, select.EPOLLIN)
         self._strangers_lost = 0
         self.waited()  # the kernel stamps what comes after it was asked for the first time
         self.listen_for(())
@@ -86,6 +90,14 @@ class AdvertSocket:
         wanted = frozenset(vrids)
         filters.attach(self.socket, filters.only(wanted, self.family))
         filters.attach(self.strangers, filters.all_but(wanted, self.family))
+
+    def pause(self) -> None:
+        """Let adverts wait, until `resume`, without a word."""
+        self.arrivals.modify(self.socket, 0)
+
+    def resume(self) -> None:
+        """Tell of adverts that wait, again."""
+        self.arrivals.modify(self.socket, select.EPOLLIN)
 
     def send_from(self, source: IPAddress) -> None:
         """Send from `source` from now on, which the adverts' checksums assume.
@@ -152,6 +164,7 @@ class AdvertSocket:
 
     def close(self) -> None:
         """Leave the group and give the sockets back."""
+        self.arrivals.close()
         self.socket.close()
         self.strangers.close()
         if self._sender:

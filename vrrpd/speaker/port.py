@@ -13,13 +13,16 @@ from vrrpd.net.adverts import AdvertSocket, Datagram, parse
 from vrrpd.net.links import Link
 from vrrpd.protocol.advert import AdvertError, ChecksumForm, DropReason, Family, IPAddress, decode
 from vrrpd.protocol.events import AdvertReceived, LinkChanged
-from vrrpd.speaker.counters import Counters
 from vrrpd.speaker.host import Host
 
 log = logging.getLogger(__name__)
 
 DATAGRAMS_A_WAKE_UP = 16
 """How many packets are taken before timers get their turn."""
+CROWD = DATAGRAMS_A_WAKE_UP
+"""Routers on a port above which adverts that come one by one are let gather: to wake up costs more than to hear one."""
+GATHERING = 0.001
+"""Seconds for which they may wait then; a timer that one of them puts off hears them before it runs out."""
 WAKE_UPS_AT_ONCE = 4096
 """As many as the receive buffer may hold packets, when a process has not run for long."""
 OPEN_RETRY_DELAY = 1.0
@@ -33,12 +36,24 @@ STRANGERS_A_LOOK = 256
 """More than wait between two looks, so that the socket is empty afterwards."""
 
 
+class Hearing(Struct):
+    """A datagram that was understood, for when it comes again: of 255 routers every other byte is out of the caches."""
+
+    listener: "Listener"
+    event: AdvertReceived
+    form: ChecksumForm
+    noted: bool = False
+    """Nothing follows from another one but that a timer is put off: it is noted here until the router looks."""
+    count: int = 0
+    """How many were noted."""
+    heard_at: float = 0.0
+    """When the last of them was; on `time.monotonic`."""
+
+
 class Listener(Protocol):
     """A router on a port."""
 
-    counters: Counters
-
-    def hear(self, event: AdvertReceived, form: ChecksumForm, heard_at: float) -> None:
+    def hear(self, hearing: Hearing, heard_at: float) -> None:
         """A valid advert of its VRID arrived; `heard_at` on `time.monotonic`."""
 
     def dropped(self, source: IPAddress, error: AdvertError) -> None:
@@ -70,7 +85,9 @@ class Port:
         self._kernel = host.kernel
         self._rate_limit = host.rate_limit
         self._socket: AdvertSocket | None = None
-        self._known: dict[Datagram, tuple[Listener, AdvertReceived, ChecksumForm]] = {}
+        self._gathered = host.timers.deadline(self._hear_gathered)
+        self._arrived_at = 0.0
+        self._known: dict[Datagram, Hearing] = {}
 
     def listen(self, listeners: Mapping[int, Listener], virtual_addresses: frozenset[IPAddress]) -> None:
         """Serve these routers, by VRID, from now on."""
@@ -106,7 +123,8 @@ class Port:
     def close(self) -> None:
         """Leave the group."""
         if self._socket:
-            self._loop.remove_reader(self._socket.socket)
+            self._loop.remove_reader(self._socket.arrivals.fileno())
+            self._gathered.cancel()
             self._loop.remove_reader(self._socket.strangers)
             self._socket.close()
             self._socket = None
@@ -161,9 +179,21 @@ class Port:
             opened.close()
             raise
         self._socket = opened
-        self._loop.add_reader(opened.socket, self._readable)
+        self._loop.add_reader(opened.arrivals.fileno(), self._arrived)
         self._loop.add_reader(opened.strangers, self._strangers_readable)
         return opened
+
+    def _arrived(self) -> None:
+        before, self._arrived_at = self._arrived_at, time.monotonic()
+        more = self._readable()
+        one_by_one = self._arrived_at - before < 2 * GATHERING
+        if self._socket and one_by_one and not more and len(self.listeners) > CROWD:
+            self._socket.pause()
+            self._gathered.at(self._arrived_at + GATHERING)
+
+    def _hear_gathered(self) -> None:
+        if self._socket:
+            self._socket.resume()
 
     def _readable(self) -> bool:
         """Take some adverts; whether there may be more."""
@@ -179,11 +209,13 @@ class Port:
             if datagram is None:
                 return False
             known = self._known.get(datagram)
-            if known is not None:
-                listener, event, form = known
-                listener.hear(event, form, heard_at)
-            else:
+            if known is None:
                 self._take(datagram, heard_at)
+            elif known.noted:
+                known.count += 1
+                known.heard_at = heard_at
+            else:
+                known.listener.hear(known, heard_at)
         return True
 
     def _take(self, datagram: Datagram, heard_at: float) -> None:
@@ -200,11 +232,10 @@ class Port:
             return
         if listener is None:
             return
-        event = AdvertReceived(packet.source, advert)
         if len(self._known) >= KNOWN_DATAGRAMS_MAX:
             self._known.clear()
-        self._known[datagram] = (listener, event, form)
-        listener.hear(event, form, heard_at)
+        hearing = self._known[datagram] = Hearing(listener, AdvertReceived(packet.source, advert), form)
+        listener.hear(hearing, heard_at)
 
     def _strangers_readable(self) -> None:
         if self._socket is None:

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from vrrpd.channel import Begin, Holds
+from vrrpd.channel import Anomalous, Begin, Entered, Holds
 from vrrpd.config.model import Config, VrrpInstance
 from vrrpd.ledger import Ledger, RouterKey
 from vrrpd.net.addresses import leftover_removal
@@ -40,7 +40,7 @@ class Speaker:
         loop: uvloop's.
         begin: the configuration, whether the routers are to stay BACKUP, and what to add to their priorities.
         ledger: what an earlier speaker has left.
-        tell: takes the news of who holds addresses.
+        tell: takes the news of the routers.
 
     Raises:
         OSError: the kernel refuses a socket that every router needs.
@@ -51,7 +51,7 @@ class Speaker:
         loop: asyncio.AbstractEventLoop,
         begin: Begin,
         ledger: Ledger,
-        tell: Callable[[Holds], None],
+        tell: Callable[[Holds | Entered | Anomalous], None],
     ) -> None:
         self.kernel = Kernel()
         self.lag = LagHistogram()

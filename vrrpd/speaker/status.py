@@ -13,6 +13,7 @@ from vrrpd.speaker.port import Port
 def router_status(driver: RouterDriver) -> dict[str, Any]:
     """One entry of `routers`."""
     instance, router = driver.instance, driver.router
+    driver.catch_up()
     master_address, master_priority = None, None
     if router.state is State.MASTER:
         master_address, master_priority = router.address, router.priority
