@@ -9,6 +9,6 @@ from tests.kube.server import ApiServer
 
 @pytest.fixture(scope="session")
 def api() -> Iterator[ApiServer]:
-    with ApiServer() as server:
+    with ApiServer("127.0.0.1", "--allow-privileged=true") as server:
         server.request("POST", "/api/v1/namespaces", {"metadata": {"name": "vrrpd"}})
         yield server
