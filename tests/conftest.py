@@ -8,7 +8,7 @@ import pytest
 from hypothesis import settings
 
 from tests.ipvs.qemu import BUSYBOX, EMULATOR, MODULES
-from tests.kube.binary import HELM, KUBE_APISERVER, KUBECTL
+from tests.kube.binary import HELM, KUBE_APISERVER, KUBE_CONTROLLER_MANAGER, KUBE_SCHEDULER, KUBECTL, KUBELET
 
 # A shared machine is slow now and then, which is no failure. In CI the same examples run each time.
 settings.register_profile("vrrpd", deadline=None, derandomize="CI" in os.environ)
@@ -36,9 +36,20 @@ _PROGRAMS = {
         "ip": "iproute2",
     },
     "kube": _API_SERVER,
+    "cluster": {
+        **_API_SERVER,
+        "containerd": "containerd",
+        "runc": "runc",
+        "/usr/lib/cni/bridge": "containernetworking-plugins",
+        "busybox": "busybox-static",
+    },
     "deploy": {**_API_SERVER, "promtool": "prometheus", "unshare": "util-linux", "mount": "mount"},
 }
-_BUILT = {"kube": (KUBE_APISERVER,), "deploy": (KUBE_APISERVER, KUBECTL, HELM)}
+_BUILT = {
+    "kube": (KUBE_APISERVER,),
+    "cluster": (KUBE_APISERVER, KUBE_CONTROLLER_MANAGER, KUBE_SCHEDULER, KUBECTL, KUBELET),
+    "deploy": (KUBE_APISERVER, KUBECTL, HELM),
+}
 _WITHOUT_ROOT = {"kube"}
 
 

@@ -23,11 +23,12 @@ from dockerfile_parse import DockerfileParser
 from msgspec import Struct
 
 from tests.kube.binary import cache
+from vrrpd import __version__
 
 REPOSITORY: Final = Path(__file__).parent.parent.parent
 DOCKERFILE: Final = REPOSITORY / "deploy" / "Dockerfile"
 BASE: Final = "docker.io/library/debian:12-slim"
-NAME: Final = "vrrpd.invalid/vrrpd:test"
+NAME: Final = f"registry.example/vrrpd:{__version__}"
 _PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _TIMEOUT: Final = 600.0
 """Seconds for one instruction."""
