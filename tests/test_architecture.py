@@ -17,19 +17,21 @@ ALLOWED = {
     "channel": {"config", "ledger"},
     "link": {"channel"},
     "ledger": {"protocol"},
+    "histogram": set(),
     "net": {"protocol"},
     "ipvs": {"net", "protocol"},
-    "speaker": {"channel", "config", "ledger", "link", "net", "protocol"},
+    "speaker": {"channel", "config", "histogram", "ledger", "link", "net", "protocol"},
     "agent": {"channel", "config", "ipvs", "ledger", "link", "net", "protocol"},
-    "director": {"channel", "config", "ipvs", "ledger", "link", "net", "protocol"},
+    "director": {"channel", "config", "histogram", "ipvs", "ledger", "link", "net", "protocol", "web"},
     "supervisor": {"agent", "channel", "config", "director", "ledger", "protocol", "speaker"},
+    "web": {"config"},
     "lan": {"config", "net", "protocol", "supervisor"},
     "demo": {"lan", "protocol", "supervisor"},
     "cli": {"agent", "config", "demo", "director", "lan", "supervisor"},
 }
 
 PURE = {"asyncio", "socket", "time", "logging", "os", "select", "selectors", "threading", "subprocess"}
-HEAVY = {"scapy", "kubernetes", "aiohttp", "dns", "rich"}
+HEAVY = {"scapy", "kubernetes", "aiohttp", "dns", "prometheus_client", "rich"}
 
 
 def parts() -> list[str]:

@@ -127,7 +127,6 @@ def test_a_wrong_value_of_an_instance(line: str, wrong: str, remedy: str) -> Non
             f'"/{"a" * 58}... has 108 bytes, 107 is the limit',
             "use a shorter path",
         ),
-        ('http = "127.0.0.1:9112"', NOT_YET, "remove it"),
         (
             "priority = 1",
             "it is a key of [[vrrp_instance]], not of the file itself",

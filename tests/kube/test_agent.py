@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator
 
@@ -11,6 +12,7 @@ from tests.kube import manifests
 from tests.kube.nodes import ROUTER, VIP, Agent, Gateway, Nodes, OldNode, one_master
 from tests.kube.server import ApiServer
 from tests.peers import DEADLINE, Network, eventually, network, pytest_runtest_makereport, wait_served_by
+from vrrpd.lan.capture import Capture
 from vrrpd.lan.probe import Prober
 from vrrpd.supervisor.control import ask
 
@@ -270,6 +272,27 @@ def test_old_and_new_share_a_virtual_router_while_nodes_move(nodes: Nodes) -> No
         second.wait_until("BACKUP", DEADLINE)
         time.sleep(4 * 0.1)  # it would have taken over by then
         assert second.state() == "BACKUP"
+
+
+def test_addresses_that_are_not_to_be_released_stay_as_those_of_a_killed_agent(nodes: Nodes) -> None:
+    nodes.vips(**{VIP: ""})
+    agent = start_alone(nodes, "--release-vips=false")
+    with Capture(agent.host) as capture:
+        assert agent.stop() == 0
+        assert agent.host.has_address(VIP)
+    assert not [advert for advert in capture.adverts(50) if advert.priority == 0]
+    assert not agent.pids()
+    agent.start()
+    agent.wait_until("MASTER", DEADLINE)
+
+
+def test_the_status_for_people_says_what_is_followed_and_what_is_wrong(nodes: Nodes) -> None:
+    nodes.vips(**{VIP: "", OTHER: "nonsense"})
+    agent = start_alone(nodes)
+    argv = [sys.executable, "-m", "vrrpd", "status", "-s", str(agent.control_socket)]
+    printed = agent.host.run(argv).stdout
+    assert f"ConfigMap {nodes.config_map}, node bs-01, interface eth0" in printed
+    assert f'{OTHER}: "nonsense" names no service' in printed
 
 
 def test_a_reload_is_told_what_to_change_instead(nodes: Nodes) -> None:

@@ -1,11 +1,12 @@
 """The last configuration, kept beside the control socket for a start at which no API server answers.
 
-It counts for the same ConfigMap, VRIDs and interface only; others' would be a different virtual router. It is TOML, as
-`vrrpd show` prints it, below a line that says what it is of.
+It counts for the same settings only: with others it would be another virtual router. It is TOML, as `vrrpd show` prints
+it, below a line that says what it is of.
 """
 
 import contextlib
 import logging
+from hashlib import blake2b
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -68,8 +69,6 @@ def place(settings: Settings) -> Path:
 
 
 def _heading(settings: Settings) -> str:
-    vrids = "-".join(map(str, settings.spread or (settings.virtual_router_id,)))
-    how = "unicast" if settings.unicast else "multicast"
-    return (
-        f"# {settings}, VRID {vrids}, interface {settings.interface or 'of the node'}, {how}, {settings.node or 'pod'}"
-    )
+    """Another pod of the same node goes on with it."""
+    digest = blake2b(repr(replace(settings, pod=None)).encode(), digest_size=8).hexdigest()
+    return f"# {settings}, made with the settings {digest}"

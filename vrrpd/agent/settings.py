@@ -10,8 +10,8 @@ from typing import TypeVar
 from msgspec import Struct
 
 from vrrpd.agent.objects import Name
-from vrrpd.config.kinds import interface_name, socket_path, whole, whole_centiseconds
-from vrrpd.config.model import DEFAULT_CONTROL_SOCKET, Config
+from vrrpd.config.kinds import PORT_MAX, interface_name, socket_path, whole, whole_centiseconds
+from vrrpd.config.model import DEFAULT_CONTROL_SOCKET, Config, HttpAddress
 from vrrpd.config.problems import Refused, shown
 from vrrpd.config.service_kinds import command
 from vrrpd.config.services import Command
@@ -46,7 +46,7 @@ FLAGS = (
     Flag("use-unicast", "send adverts to each of the other nodes instead of the multicast group"),
     Flag("vrid", "of the virtual routers; default: 50", "50", "VRID"),
     Flag("iface", "for adverts and addresses; default: the one that has the node's address", metavar="INTERFACE"),
-    Flag("http-port", "for /metrics, /health, /ready and /status; 0: none; default: 8080", "8080", "PORT"),
+    Flag("http-port", "for /metrics, /health, /ready, /live and /status; 0: none; default: 8080", "8080", "PORT"),
     Flag("kubeconfig", "how to reach the API server; default: as the pod's service account", metavar="FILE"),
     Flag("apiserver-host", "the API server's URL, in place of the one that is configured", metavar="URL"),
     Flag("release-vips", "hand the addresses over at the end; =false: leave them as they are", "true"),
@@ -110,7 +110,6 @@ class Settings(Struct, frozen=True):
     api_server: str = ""
     release_vips: bool = True
     notify: Command | None = None
-    http_port: int = 8080
     """0: none."""
     base: Config = Config(())
     """What does not come from the cluster."""
@@ -146,8 +145,11 @@ def read_settings(flags: Mapping[str, str], environment: Mapping[str, str]) -> S
         api_server=reading.flag("apiserver-host", _url, ""),
         release_vips=reading.flag("release-vips", _switch, True),
         notify=reading.variable("KEEPALIVED_NOTIFY", command, None),
-        http_port=reading.flag("http-port", lambda text: whole(0, 65535)(_number(text)), 0),
-        base=Config((), control_socket=reading.flag("control-socket", socket_path, DEFAULT_CONTROL_SOCKET)),
+        base=Config(
+            (),
+            control_socket=reading.flag("control-socket", socket_path, DEFAULT_CONTROL_SOCKET),
+            http=reading.flag("http-port", _http, None),
+        ),
     )
     reading.flag("proxy-protocol-mode", _no_proxy, False)
     if not settings.node and settings.pod is None:
@@ -252,6 +254,11 @@ def _labels(text: str) -> Mapping[str, str] | None:
             raise Refused(f"{shown(label)} is no label", "use KEY=VALUE, and a comma between two")
         labels[key] = value
     return labels
+
+
+def _http(text: str) -> HttpAddress | None:
+    port = whole(0, PORT_MAX)(_number(text))
+    return HttpAddress("", port) if port else None
 
 
 def _url(text: str) -> str:

@@ -113,11 +113,24 @@ class VrrpInstance(Struct, frozen=True):
         )
 
 
+class HttpAddress(Struct, frozen=True):
+    """Where HTTP is answered."""
+
+    host: str
+    """An IP address; "": every address of the host."""
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
 class Config(Struct, frozen=True):
     """A whole configuration file."""
 
     instances: tuple[VrrpInstance, ...]
     control_socket: Path = DEFAULT_CONTROL_SOCKET
+    http: HttpAddress | None = None
+    """None: there is no HTTP."""
     vip_lease: int = 5
     """Seconds within which the kernel removes the virtual addresses of a daemon that is dead or hangs; 0: never."""
     realtime_priority: int = 0

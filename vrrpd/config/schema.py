@@ -54,6 +54,7 @@ TOP = Table(
     "above the first [[vrrp_instance]]",
     (
         Key("control_socket", kinds.socket_path),
+        Key("http", kinds.http_address),
         Key("vip_lease", kinds.lease),
         Key("realtime_priority", kinds.whole(0, 99)),
         Key("memory_lock", kinds.flag),
@@ -64,7 +65,6 @@ TOP = Table(
         Key("virtual_server_group", None),
     ),
     {
-        "http": REMOVE,
         "vrrp_sync_group": REMOVE,
         "vrrp_script": REMOVE,
         "vrrp_track_process": REMOVE,

@@ -18,6 +18,7 @@ from vrrpd.director.notify import Notifier
 from vrrpd.director.priorities import burdens
 from vrrpd.director.service import Health, Service, adopted
 from vrrpd.director.status import statuses
+from vrrpd.histogram import Histogram
 from vrrpd.ipvs.kernel import Ipvs, IpvsError
 from vrrpd.ipvs.model import Activity, RealServerKey, ServiceActivity, Table, VirtualServer, VirtualServerKey
 from vrrpd.ipvs.reconciler import Reconciler, Refusal
@@ -32,6 +33,8 @@ DEBOUNCE = 0.05
 RETRY = 5.0
 """Seconds until a kernel without IPVS is asked again."""
 DRAIN_POLL = 1.0
+SYNC_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+"""Upper bounds in seconds: from a change that is due to the kernel's answer."""
 NOTIFY_PATIENCE = 5.0
 """Seconds at the end for programs that wait to be called."""
 REFUSALS_TOLD = 5
@@ -82,6 +85,7 @@ class Director:
         self._flushed_at = float("-inf")
         self._resync_timer: asyncio.TimerHandle | None = None
         self._drain_timer: asyncio.TimerHandle | None = None
+        self._sync_seconds = Histogram(SYNC_BUCKETS)
 
     def start(self) -> None:
         """Take over what an earlier life has left, and have the kernel as it should be."""
@@ -162,6 +166,7 @@ class Director:
                 "refused": [*map(str, refusals)],
                 "sysctls_missing": self._host.missing,
                 "draining": len(self._draining),
+                "sync_seconds": self._sync_seconds.as_dict(),
             },
         }
 
@@ -276,6 +281,7 @@ class Director:
             self._flush_timer.cancel()
             self._flush_timer = None
         self._flushed_at = self._loop.time()
+        began = time.monotonic()
         if self._reconciler is None and self._services and self._open() is None:
             self._flush_timer = self._loop.call_later(RETRY, self.flush)
         reconciler = self._reconciler
@@ -286,6 +292,7 @@ class Director:
         self._prepare_host()
         self._reconcile(lambda: reconciler.want(wanted))
         self._belongings.note(reconciler.ours)
+        self._sync_seconds.observe(time.monotonic() - began)
         if self._draining and self._drain_timer is None:
             self._drain_timer = self._loop.call_later(DRAIN_POLL, self._poll_draining)
 

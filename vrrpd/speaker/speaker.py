@@ -9,6 +9,7 @@ from typing import Any
 
 from vrrpd.channel import Anomalous, Begin, Entered, Holds
 from vrrpd.config.model import Config, VrrpInstance
+from vrrpd.histogram import Histogram
 from vrrpd.ledger import Ledger, RouterKey
 from vrrpd.net.addresses import leftover_removal
 from vrrpd.net.links import InterfaceAddress, Link
@@ -18,7 +19,6 @@ from vrrpd.speaker import realtime
 from vrrpd.speaker.driver import RouterDriver
 from vrrpd.speaker.host import Host
 from vrrpd.speaker.kernel import Kernel
-from vrrpd.speaker.lag import LagHistogram
 from vrrpd.speaker.lease import Lease
 from vrrpd.speaker.pacer import Pacer
 from vrrpd.speaker.port import Port
@@ -54,7 +54,7 @@ class Speaker:
         tell: Callable[[Holds | Entered | Anomalous], None],
     ) -> None:
         self.kernel = Kernel()
-        self.lag = LagHistogram()
+        self.lag = Histogram()
         self._loop = loop
         timers, rate_limit = Timers(loop, self._woke), RateLimit()
         lease = Lease(self.kernel, timers, rate_limit, self._held)

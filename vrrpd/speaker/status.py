@@ -37,7 +37,12 @@ def router_status(driver: RouterDriver) -> dict[str, Any]:
         "master_priority": master_priority,
         "last_transition": driver.last_transition.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         "vips": [
-            {"address": str(vip.config), "dev": vip.config.dev, "present": vip.present, "hosts_own": vip.hosts_own}
+            {
+                "address": str(vip.config),
+                "dev": vip.config.dev,
+                "present": vip.present or vip.foreign,
+                "hosts_own": vip.hosts_own,
+            }
             | ({"error": vip.error} if vip.error else {})
             for vip in driver.vips
         ],

@@ -46,7 +46,7 @@ class Directing(BestEffort):
         if self.child:
             self.ask(lambda request: Apply(request, config), answered)
             return
-        needed = config.virtual_servers or any(instance.notify for instance in config.instances)
+        needed = config.http or config.virtual_servers or any(instance.notify for instance in config.instances)
         if (needed or config.belongings.exists()) and not self.wanted:
             self.start()
         answered({})

@@ -5,7 +5,7 @@ from typing import Any
 
 from vrrpd.config.model import Config
 
-GLOBAL_SETTINGS = ("vip_lease", "realtime_priority", "memory_lock", "node_settings", "resync_interval")
+GLOBAL_SETTINGS = ("http", "vip_lease", "realtime_priority", "memory_lock", "node_settings", "resync_interval")
 """Keys that concern the whole host, and that a reload changes."""
 UNTOUCHED: Mapping[str, list[str]] = {"added": [], "changed": [], "removed": []}
 """What the speaker would answer if nothing of its part is other than it was."""

@@ -345,6 +345,9 @@ class Supervisor:
         log.info("stopping")
         if self._watcher:
             self._watcher.dismiss()
+            if not self._watcher.settings.release_vips:
+                self._abandon()
+                return
         notify("STOPPING=1")
         self._start_at = None
         if self._speaker is None:
@@ -352,6 +355,16 @@ class Supervisor:
             return
         self._kill_at = time.monotonic() + self._stop_timeout
         self._speaker.send(Stop())
+
+    def _abandon(self) -> None:
+        """End as if killed: the addresses stay until their lease ends, virtual servers until another life."""
+        log.info("the virtual addresses stay until their lease ends")
+        self._standby.dismiss()
+        self._director.dismiss()
+        if self._speaker:
+            os.kill(self._speaker.pid, signal.SIGKILL)
+            os.waitpid(self._speaker.pid, 0)
+        self._exit_code = EXIT_OK
 
     def _end(self, code: int) -> None:
         """The addresses are gone; now the virtual servers go, and then we."""
