@@ -1,6 +1,7 @@
 """deploy/ on a cluster, as a user applies it: containerd runs the image, kubelets keep it running."""
 
 import json
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ from tests.deploy.rendered import DEPLOY, OVERLAYS
 from tests.peers import eventually
 from vrrpd.lan.hosts import Host
 from vrrpd.lan.probe import Prober
+from vrrpd.web.metrics import STATES
 
 pytestmark = pytest.mark.cluster
 
@@ -136,6 +138,10 @@ def test_a_user_sees_who_is_master(agents: Agents, prober: Prober) -> None:
         assert f"{state} " in agents.vrrpd("exec", pod, "--", "vrrpd", "status")
         assert f"    {VIP}" in agents.vrrpd("exec", pod, "--", "vrrpd", "show", "--format=keepalived")
         assert f"Entering {state} STATE" in agents.vrrpd("logs", pod)
+        metrics = agents.vrrpd("get", "--raw", f"/api/v1/namespaces/vrrpd/pods/{pod}:8080/proxy/metrics")
+        assert re.search(rf'^vrrpd_state{{.*instance="vips".*vrid="50".*}} {STATES[state]}\.0$', metrics, re.MULTILINE)
+    events = agents.vrrpd("get", "events", "--field-selector=involvedObject.name=vips", "--output=name")
+    assert events
 
 
 def test_a_rolling_update_loses_no_probe(agents: Agents, prober: Prober) -> None:

@@ -9,18 +9,54 @@ from pathlib import Path
 
 import pytest
 import yaml
+from prometheus_client.parser import text_string_to_metric_families
 
 from tests.deploy.rendered import DEPLOY, charted, kustomized, objects, of_kind
+from vrrpd.web.metrics import exposition
 
 pytestmark = pytest.mark.deploy
 MONITORING = DEPLOY / "monitoring"
-METRICS = {
-    *("vrrpd_state", "vrrpd_transitions_total", "vrrpd_adverts_sent_total", "vrrpd_adverts_received_total"),
-    *("vrrpd_adverts_dropped_total", "vrrpd_gratuitous_total", "vrrpd_loop_lag_seconds_bucket"),
-    *("vrrpd_conflicting_masters_total", "vrrpd_vip_present", "vrrpd_speaker_restarts_total"),
-    *("vrrpd_ipvs_services", "vrrpd_ipvs_real_servers", "vrrpd_ipvs_drift_total", "vrrpd_ipvs_sync_seconds_bucket"),
-    "vrrpd_kube_watch_errors_total",
+BY_PROMETHEUS = {"job", "pod", "node", "le"}
+"""Labels that a scrape or a histogram brings."""
+HISTOGRAM = {"buckets": {"0.1": 1, "+Inf": 1}, "sum": 0.1}
+ROUTER = {
+    "name": "vips",
+    "interface": "eth0",
+    "family": "ipv4",
+    "virtual_router_id": 50,
+    "state": "MASTER",
+    "effective_priority": 100,
+    "vips": [{"address": "192.0.2.100", "present": True}],
+    "counters": {
+        "transitions": {"MASTER": 1},
+        "adverts_sent": 1,
+        "adverts_received": 1,
+        "adverts_dropped": {"ttl": 1},
+        "gratuitous_arp_sent": 1,
+        "unsolicited_na_sent": 1,
+        "anomalies": {},
+    },
 }
+STATUS = {
+    "version": "0",
+    "uptime_seconds": 1,
+    "drained": False,
+    "speaker_restarts": 0,
+    "director_restarts": 0,
+    "loop_lag_seconds": HISTOGRAM,
+    "routers": [ROUTER],
+    "virtual_servers": [],
+    "ipvs": {"drift": 0, "refused": [], "draining": 0, "sync_seconds": HISTOGRAM},
+    "kubernetes": {"watch_errors": 0, "problems": []},
+}
+"""Of a daemon of which everything can be told."""
+
+
+def exported() -> dict[str, set[str]]:
+    """The metrics of a daemon, and the labels of each."""
+    text = exposition(STATUS, "text/plain")[0].decode()
+    samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
+    return {sample.name: set(sample.labels) for sample in samples}
 
 
 def alerts() -> list[dict[str, str]]:
@@ -71,9 +107,14 @@ def test_prometheus_understands_every_panel(tmp_path: Path) -> None:
     promtool("check", "rules", "panels.yaml", directory=tmp_path)
 
 
-def test_every_metric_exists() -> None:
-    asked = {(metric, where) for where, query in queries() for metric in re.findall(r"\bvrrpd_\w+", query)}
-    assert {metric for metric, _ in asked} <= METRICS, sorted(found for found in asked if found[0] not in METRICS)
+def test_every_metric_and_label_exists() -> None:
+    known = exported()
+    for where, query in queries():
+        asked = set(re.findall(r"\bvrrpd_\w+", query))
+        assert asked
+        assert asked <= set(known), where
+        labels = {label.strip() for group in re.findall(r"by \(([^)]*)\)", query) for label in group.split(",")}
+        assert labels <= BY_PROMETHEUS.union(*(known[metric] for metric in asked)), where
 
 
 def test_panels_do_not_overlap() -> None:
