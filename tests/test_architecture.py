@@ -27,7 +27,8 @@ ALLOWED = {
     "web": {"config"},
     "lan": {"config", "net", "protocol", "supervisor"},
     "demo": {"lan", "protocol", "supervisor"},
-    "cli": {"agent", "config", "demo", "director", "lan", "supervisor"},
+    "sniff": {"lan", "net", "protocol"},
+    "cli": {"agent", "config", "demo", "director", "lan", "sniff", "supervisor"},
 }
 
 PURE = {"asyncio", "socket", "time", "logging", "os", "select", "selectors", "threading", "subprocess"}
