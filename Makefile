@@ -1,7 +1,7 @@
 # Everything runs in .venv, which is made from the lock files. Debian packages that the tests need are installed as root.
 BIN := .venv/bin
 
-.PHONY: demo test test-ipvs test-kube lint fmt bench bench-full bench-speaker bench-ipvs soak clean
+.PHONY: demo test test-ipvs test-kube test-deploy test-cluster lint fmt bench bench-full bench-speaker bench-ipvs soak clean
 
 demo: .venv/installed  ## live failovers of real routers in namespaces, and their outage; DEMO="--fault all"
 	$(BIN)/vrrpd demo $(DEMO)
@@ -16,8 +16,18 @@ test-ipvs: .venv/installed-dev  ## what needs IPVS and nftables in one kernel: D
 
 test-kube: .venv/installed-dev  ## the agent on a real kube-apiserver, which is built once; two minutes then, as root
 	.ci/packages etcd-server etcd-client openssl util-linux keepalived user-mode-linux kmod ipvsadm iproute2
-	$(BIN)/python -m tests.kube.binary
+	$(BIN)/python -m tests.kube.binary kube-apiserver
 	$(BIN)/pytest -m kube tests/kube
+
+test-deploy: .venv/installed-dev  ## deploy/: rendered, tried on a real kube-apiserver, the image made and run; as root
+	.ci/packages etcd-server etcd-client openssl util-linux mount prometheus
+	$(BIN)/python -m tests.kube.binary kube-apiserver kubectl helm
+	$(BIN)/pytest -m deploy tests/deploy
+
+test-cluster: .venv/installed-dev  ## the DaemonSet on real kubelets, built once; four minutes then, as root
+	.ci/packages etcd-server etcd-client openssl util-linux mount containerd runc containernetworking-plugins busybox-static
+	$(BIN)/python -m tests.kube.binary kube-apiserver kube-controller-manager kube-scheduler kubectl kubelet
+	$(BIN)/pytest -m cluster tests/cluster
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check
@@ -38,7 +48,7 @@ bench: .venv/installed-dev  ## failover of vrrpd, keepalived and FRR side by sid
 
 bench-full: .venv/installed-dev  ## the same at three intervals, under loads, at every size, with ucarp and IPVS; hours
 	.ci/packages keepalived frr ucarp nftables iproute2 user-mode-linux kmod ipvsadm etcd-server etcd-client openssl
-	$(BIN)/python -m tests.kube.binary
+	$(BIN)/python -m tests.kube.binary kube-apiserver
 	$(BIN)/python -m benchmarks.failover --speaker vrrpd --speaker keepalived --speaker frr \
 		--speaker benchmarks/failover/ucarp.toml --load cpu,memory,loss=10,delay=5 $(BENCH_OUT) $(BENCH_FULL) $(BENCH)
 

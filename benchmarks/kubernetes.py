@@ -19,7 +19,8 @@ from typing import Any, Final
 from benchmarks.failover.scale import lateness
 from benchmarks.figures import REPORT_ONLY, Figure, table
 from benchmarks.peers import MASTER
-from tests.kube import binary, manifests
+from tests.kube import manifests
+from tests.kube.binary import KUBE_APISERVER
 from tests.kube.nodes import VIP, Agent, Gateway, Nodes
 from tests.kube.server import ApiServer
 from tests.peers import Network
@@ -47,8 +48,8 @@ def measure(slices: int, runs: int) -> list[Figure]:
         RuntimeError: there is no kube-apiserver; the message says how to come by one.
         TimeoutError: the agent does not do what it should.
     """
-    if binary.find() is None:
-        raise RuntimeError(f"the list of EndpointSlices needs {binary.HOW}")
+    if KUBE_APISERVER.find() is None:
+        raise RuntimeError(f"the list of EndpointSlices needs {KUBE_APISERVER.how}")
     what = f"{slices} slices of {ENDPOINTS} endpoints"
     quiet = Figure(f"{what}: worst lateness of an advert before the list", "ms", REPORT_ONLY)
     during = Figure(f"{what}: worst lateness of an advert from expiry to the new list", "ms", REPORT_ONLY)
