@@ -98,8 +98,8 @@ def for_readme(results: Results) -> str:
     runs = [cell.figures["outage_ms"].n for cell in by_place.values() if "outage_ms" in cell.figures]
     about = (
         f"Median / 90th percentile / worst of {min(runs)} to {max(runs)} runs at advert_int {interval:g} s, "
-        "a ping every millisecond; one number where they are the same. Undone: while the fault is undone and the master "
-        "comes back, if anything is lost then. "
+        "a ping every millisecond; one number where they are the same. Undone: while the fault is undone and the "
+        "master comes back, if anything is lost then. "
         f"Linux {machine['kernel']}, {machine['processors']} processors, {machine['date'][:10]}."
     )
     return f"{rows_of(heads, rows)}\n\n{about}"
