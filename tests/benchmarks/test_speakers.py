@@ -58,7 +58,7 @@ def test_all_that_is_wrong_is_told_at_once(tmp_path: Path) -> None:
         assert complaint in str(caught.value)
 
 
-@pytest.mark.parametrize("text", ["", "disk", "loss", "loss=101", "delay=-1"])
+@pytest.mark.parametrize("text", ["", "disk", "loss", "loss=101", "loss=0", "delay=-1"])
 def test_a_wrong_load_is_told(text: str) -> None:
     with pytest.raises(ValueError, match="is no load"):
         parse(text)
