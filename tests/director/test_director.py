@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from vrrpd.config.load import parse
 from vrrpd.config.model import Config
 from vrrpd.director import director as module
 from vrrpd.director.director import Director
+from vrrpd.director.own import OwnAddresses
 from vrrpd.director.service import Health
 from vrrpd.ipvs.kernel import IpvsError
 from vrrpd.ipvs.model import Activity, RealServerKey, ServiceActivity, VirtualServer, VirtualServerKey
@@ -253,13 +255,27 @@ def test_refusals_are_told_briefly(run: Run, caplog: pytest.LogCaptureFixture) -
     run(story)
 
 
-def test_dr_comes_and_goes_with_the_address(run: Run) -> None:
+def test_dr_is_there_before_the_address(run: Run) -> None:
     async def story(life: Life) -> None:
+        director = life.begin(life.config('lvs_method = "DR"'), master=False)
+        life.fail(2)
+        assert life.kernel.weights() == {SERVICE: FIRST}
+        life.kernel.steps.clear()
+        director.hold(ROUTER, holds=True)
+        await asyncio.sleep(0.01)
+        assert life.kernel.steps == []
+
+    run(story)
+
+
+def test_of_a_real_server_dr_comes_and_goes_with_the_address(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def story(life: Life) -> None:
+        own = frozenset({ip_address("198.51.100.1")})
+        monkeypatch.setattr(OwnAddresses, "addresses", property(lambda _: own, lambda *_: None), raising=False)
         director = life.begin(life.config('lvs_method = "DR"'), master=False)
         assert life.kernel.weights() == {}
         life.fail(2)
         director.hold(ROUTER, holds=True)
-        await asyncio.sleep(0)
         await asyncio.sleep(0.01)
         assert life.kernel.weights() == {SERVICE: FIRST}
         director.hold(ROUTER, holds=False)
