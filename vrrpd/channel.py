@@ -13,6 +13,7 @@ from typing import Any
 from msgspec import Struct, field
 
 from vrrpd.config.model import Config
+from vrrpd.config.services import Command
 from vrrpd.ledger import RouterKey
 
 _LENGTH = struct.Struct("!I")
@@ -43,14 +44,26 @@ class Apply(Struct, frozen=True):
     config: Config
 
 
+class BeginWatching(Struct, frozen=True):
+    """To the watcher of a cluster, first of all: this is the configuration at present."""
+
+    config: Config
+
+
+class Configured(Struct, frozen=True):
+    """From the watcher: this is what the cluster comes to."""
+
+    config: Config
+
+
 class TellStatus(Struct, frozen=True):
-    """To the speaker and the director: say how things are."""
+    """To any of them: say how things are."""
 
     request: int
 
 
 class Ping(Struct, frozen=True):
-    """To the director: say that you are alive."""
+    """To the director and the watcher: say that you are alive."""
 
     request: int
 
@@ -69,7 +82,7 @@ class SetBurdens(Struct, frozen=True):
 
 
 class Stop(Struct, frozen=True):
-    """To the speaker: resign, hand the addresses over, exit. Said twice: at once. To the director: clear away, exit."""
+    """To the speaker: resign, hand the addresses over, exit. Said twice: at once. To the others: clear away, exit."""
 
 
 class Started(Struct, frozen=True):
@@ -83,15 +96,35 @@ class Holds(Struct, frozen=True):
     holds: bool
 
 
+class Entered(Struct, frozen=True):
+    """From the speaker, for those who are to be told: a router has entered a state."""
+
+    instance: str
+    """Its name."""
+    state: str
+    """INIT (it takes part no longer), BACKUP, MASTER or FAULT."""
+    priority: int
+    reason: str
+    notify: Command | None
+    """The program that is to be told."""
+
+
+class Anomalous(Struct, frozen=True):
+    """From the speaker, for the watcher, now and then: other routers do what they should not."""
+
+    instance: str
+    what: str
+
+
 class Answer(Struct, frozen=True):
-    """From the speaker or the director: what a request led to."""
+    """From any of them: what a request led to."""
 
     request: int
     result: JSON = field(default_factory=dict)
 
 
 class LogLine(Struct, frozen=True):
-    """From the speaker or the director; the speaker must never wait for a terminal, a pipe or a disk."""
+    """From any of them; the speaker must never wait for a terminal, a pipe or a disk."""
 
     level: int
     logger: str
@@ -111,6 +144,8 @@ class LogLine(Struct, frozen=True):
 Message = (
     Begin
     | BeginDirecting
+    | BeginWatching
+    | Configured
     | Apply
     | TellStatus
     | Ping
@@ -119,6 +154,8 @@ Message = (
     | Stop
     | Started
     | Holds
+    | Entered
+    | Anomalous
     | Answer
     | LogLine
 )

@@ -4,7 +4,7 @@ import pytest
 
 from vrrpd.cli import main
 
-COMMANDS = ["run", "check", "status", "reload"]
+COMMANDS = ["run", "agent", "check", "status", "show", "reload", "sniff", "demo"]
 
 
 def printed_help(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:

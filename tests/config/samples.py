@@ -21,6 +21,7 @@ USE_PATH = 'use an absolute path, such as "/run/vrrpd/vrrpd.sock"'
 USE_ADDRESS = 'use "ADDRESS/PREFIX", such as "192.0.2.100/24" or "2001:db8::100/64"'
 USE_HOST = "use the address of a host"
 USE_LABEL = 'use the name of the interface, or that, a colon and a word, such as "eth0:vip"'
+USE_COMMAND = 'use an absolute path and arguments: "/usr/bin/check --fast", or a list of them'
 USE_BOOLEAN = "use true or false, without quotes"
 NOT_YET = "this release does not do it yet"
 NEVER = "vrrpd does without this key"

@@ -41,6 +41,7 @@ garp_master_repeat = 3
 garp_master_refresh = 60
 garp_master_refresh_repeat = 2
 garp_form = "reply"
+notify = "/etc/vrrpd/notify.sh --quiet"
 virtual_ipaddress = [
   "192.0.2.100/32",
   { address = "192.0.2.101/24", dev = "eth1", label = "eth1:vip", noprefixroute = true },
@@ -89,6 +90,7 @@ def test_every_key_arrives_where_it_belongs() -> None:
             link_up_delay=2.5,
             checksum=ChecksumForm.MESSAGE,
             garp=GarpSettings(1.0, 3, 60.0, 2, GarpForm.REPLY),
+            notify=("/etc/vrrpd/notify.sh", "--quiet"),
         ),
         VrrpInstance(
             name="VI_1 over IPv6",

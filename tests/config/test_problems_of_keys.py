@@ -2,9 +2,25 @@
 
 import pytest
 
-from tests.config.samples import BASE, NEVER, NOT_YET, USE_BOOLEAN, USE_INTERFACE, USE_NAME, USE_PATH, problems_of, said
+from tests.config.samples import (
+    BASE,
+    NEVER,
+    NOT_YET,
+    USE_BOOLEAN,
+    USE_COMMAND,
+    USE_INTERFACE,
+    USE_NAME,
+    USE_PATH,
+    problems_of,
+    said,
+)
 from vrrpd.config.problems import Problem
 from vrrpd.config.schema import TOP
+
+USE_ONE = 'use an address, such as "192.0.2.100" or "2001:db8::100"'
+USE_ADDRESSES = 'use a list of addresses, such as ["192.0.2.2", "192.0.2.3"]'
+USE_OWN = "use the host's own address"
+ONE_FAMILY = "use addresses of one family, or make one instance of each"
 
 
 def with_line(line: str) -> tuple[str, int]:
@@ -71,15 +87,26 @@ def with_line(line: str) -> tuple[str, int]:
         ('garp_form = "both"', '"both" is not one of the choices', 'use "request" or "reply"'),
         ('virtual_ipaddress = "192.0.2.1"', '"192.0.2.1" is not a list', 'use a list: ["ADDRESS/PREFIX", ...]'),
         ("virtual_ipaddress = []", "the list is empty", "add the addresses that clients use"),
-        ("unicast_src_ip = '192.0.2.1'", NOT_YET, "remove it"),
-        ("unicast_peer = []", NOT_YET, "remove it: adverts go to the multicast group"),
+        ("unicast_src_ip = '192.0.2.1'", "without unicast_peer it means nothing", "add unicast_peer, or remove it"),
+        ("unicast_src_ip = 'eth0'", '"eth0" is not an IP address', USE_ONE),
+        ("unicast_peer = '192.0.2.2'", '"192.0.2.2" is not a list', USE_ADDRESSES),
+        ("unicast_peer = ['192.0.2.2/24']", '"192.0.2.2/24" is not an IP address', USE_ONE),
+        ("unicast_peer = ['224.0.0.18']", '"224.0.0.18" is not the address of a host', USE_ONE),
+        ("unicast_peer = ['192.0.2.2', '192.0.2.2']", "192.0.2.2 is in it twice", "remove one of them"),
+        ("unicast_peer = ['2001:db8::1']", "2001:db8::1 is not IPv4, as virtual_ipaddress is", ONE_FAMILY),
+        (
+            "unicast_peer = ['192.0.2.100']",
+            "192.0.2.100 is a virtual address, which moves",
+            "use the host's own address",
+        ),
         (
             "track_interface = []",
             NOT_YET,
             "remove it: the link of the instance's own interface is always watched",
         ),
         ("use_vmac = false", NOT_YET, "remove it"),
-        ('notify = "/etc/notify.sh"', NOT_YET, "remove it"),
+        ('notify = "notify.sh"', '"notify.sh" does not begin with an absolute path', USE_COMMAND),
+        ('notify_master = "/etc/notify.sh"', NEVER, "use notify, which is called with the state"),
         ('state = "MASTER"', NEVER, "remove it: the election by priority decides who is master"),
         ("priorty = 1", "it is not a known key", "did you mean priority?"),
         ('Interface = "eth0"', "it is not a known key", "did you mean interface?"),
@@ -115,7 +142,6 @@ def test_a_wrong_value_of_an_instance(line: str, wrong: str, remedy: str) -> Non
             f'"/{"a" * 58}... has 108 bytes, 107 is the limit',
             "use a shorter path",
         ),
-        ('http = "127.0.0.1:9112"', NOT_YET, "remove it"),
         (
             "priority = 1",
             "it is a key of [[vrrp_instance]], not of the file itself",

@@ -87,10 +87,11 @@ def test_defaults_are_left_out() -> None:
 
 
 def test_settings_of_the_file_itself() -> None:
-    top = 'vip_lease = 7\nrealtime_priority = 3\nmemory_lock = true\nnode_settings = "off"\nresync_interval = 9\n'
+    top = 'http = "[::1]:9112"\nvip_lease = 7\nrealtime_priority = 3\nmemory_lock = true\n'
+    top += 'node_settings = "off"\nresync_interval = 9\n'
     config = parse(top + MINIMAL, "vrrpd.toml")
     assert again(config) == config
-    assert as_toml(config).startswith("vip_lease = 7\n")
+    assert as_toml(config).startswith('http = "[::1]:9112"\nvip_lease = 7\n')
 
 
 def test_nothing_is_shown_of_nothing() -> None:

@@ -1,17 +1,24 @@
 """The sockets of adverts: what the packets look like on the wire, and which ones come in."""
 
+import time
 from ipaddress import ip_address
 
 import pytest
 
 from benchmarks.peers import BACKUP, MASTER, RouterSettings, Vrrpd
-from tests.peers import DEADLINE, VIPS, Network, advert_of, eventually, families, settings
+from tests.peers import DEADLINE, VIPS, Network, advert_of, eventually, families, ip_of, settings
+from vrrpd.config.addresses import link_local_of
 from vrrpd.lan.capture import Capture
-from vrrpd.protocol.advert import Family, decode
+from vrrpd.net.adverts import AdvertSocket
+from vrrpd.net.links import Link
+from vrrpd.protocol.advert import Advert, Family, decode, encode
+from vrrpd.protocol.timing import Centiseconds
+from vrrpd.speaker.port import CROWD
 
 pytestmark = pytest.mark.namespaces
 
 GROUP_MAC = {4: "01:00:5e:00:00:12", 6: "33:33:00:00:00:12"}
+ROUNDS = 20
 VRIDS = (1, 51, 128, 255)
 
 
@@ -90,3 +97,47 @@ def test_a_router_added_by_reload_is_heard(network: Network, family: int) -> Non
     second.wait_until(BACKUP, DEADLINE, added)
     wait_heard(second, added)
     assert second.state() == MASTER
+
+
+@families
+def test_every_advert_for_a_crowd_of_routers_is_counted_and_heeded(network: Network, family: int) -> None:
+    """They are let gather where many come one by one, and the usual ones are only noted."""
+    routers = [
+        settings(family, vrid=vrid, addresses=(VIPS[family].replace("100", str(vrid)),), advert_int=1)
+        for vrid in range(101, 101 + 2 * CROWD)
+    ]
+    backup = network.vrrpd("r1", *routers)
+    sender = network.lan.host("sender")
+    own = ip_address(ip_of(str(sender.link_local() if family == 6 else sender.addresses()[0])))
+    messages = [
+        encode(
+            Advert(
+                router.virtual_router_id,
+                200,
+                Centiseconds(100),
+                (
+                    *([link_local_of(router.virtual_router_id).ip] if family == 6 else []),
+                    *(ip_address(ip_of(address)) for address in router.addresses),
+                ),
+            ),
+            own,
+        )
+        for router in routers
+    ]
+    wire = sender.call(AdvertSocket, Link(sender.index("eth0"), "eth0", "", up=True), Family(family))
+    sender.call(wire.send_from, own)
+    backup.start()
+    for router in routers:
+        backup.wait_until(BACKUP, DEADLINE, router)
+    for _ in range(ROUNDS):
+        for message in messages:
+            wire.send(message)
+            time.sleep(0.0001)  # so that each would wake up who listens
+        time.sleep(0.05)
+    wire.close()
+    for router in routers:
+        backup.wait_until(MASTER, DEADLINE, router)
+    for status in backup.status()["routers"]:
+        assert status["counters"]["adverts_received"] == ROUNDS
+        assert status["counters"]["checksum_forms"] == {"pseudo_header": ROUNDS}
+        assert status["counters"]["transitions"] == {BACKUP: 1, MASTER: 1}

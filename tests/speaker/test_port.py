@@ -41,9 +41,16 @@ class Loop:
         """Part of an event loop."""
 
 
+class Timers:
+    """Those of a loop that is never run."""
+
+    def deadline(self, *_: object) -> None:
+        """Part of a speaker's timers."""
+
+
 def test_adverts_that_came_before_the_filter_are_no_strangers() -> None:
     """The kernel queues from when the socket is opened on, and from before a router is added."""
-    host = cast("Host", SimpleNamespace(kernel=None, rate_limit=RateLimit()))
+    host = cast("Host", SimpleNamespace(kernel=None, rate_limit=RateLimit(), timers=Timers()))
     port = Port(cast("asyncio.AbstractEventLoop", Loop()), host, "eth0", Family.IPV4)
     port.listen({51: cast("Listener", object())}, frozenset())
     port._socket = cast("AdvertSocket", Strangers([51, 52, 51]))
@@ -76,7 +83,7 @@ class Stamped:
 def test_how_long_an_advert_had_waited_is_believed_when_it_is_plausible(
     monkeypatch: pytest.MonkeyPatch, came_before: float | None, waited: float
 ) -> None:
-    host = cast("Host", SimpleNamespace(kernel=None, rate_limit=RateLimit()))
+    host = cast("Host", SimpleNamespace(kernel=None, rate_limit=RateLimit(), timers=Timers()))
     port = Port(cast("asyncio.AbstractEventLoop", Loop()), host, "eth0", Family.IPV4)
     heard_at, now = 1000.0, 1000.25
     since = None if came_before is None else now - (heard_at - came_before)

@@ -3,10 +3,10 @@
 import asyncio
 import os
 import ssl
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 from aiohttp import ClientError, ClientResponse, ClientSSLError, ClientTimeout
@@ -56,6 +56,15 @@ class _Status(Struct):
     message: str = ""
 
 
+class _Request(Struct, frozen=True):
+    method: str
+    path: str
+    query: tuple[tuple[str, str], ...] = ()
+    body: Mapping[str, Any] | None = None
+    kind: str = ""
+    """Of the body."""
+
+
 class Connection:
     """Asks the API server; loads its credentials anew when they are not accepted any more."""
 
@@ -81,10 +90,35 @@ class Connection:
         Raises:
             AccessError, UnreachableError, RefusedError: the last two also while the body is read.
         """
+        async with self._answer(_Request("GET", path, tuple(query)), limits) as response:
+            yield response
+
+    async def create(self, path: str, body: Mapping[str, Any], limits: ClientTimeout) -> None:
+        """Create an object in the collection at `path`.
+
+        Raises:
+            AccessError, UnreachableError, RefusedError: it was not taken, or that is not known.
+        """
+        async with self._answer(_Request("POST", path, (), body, "application/json"), limits) as response:
+            await response.read()
+
+    async def merge(self, path: str, changes: Mapping[str, Any], limits: ClientTimeout) -> None:
+        """Change these fields of the object at `path`.
+
+        Raises:
+            AccessError, UnreachableError, RefusedError: it was not taken, or that is not known.
+        """
+        async with self._answer(
+            _Request("PATCH", path, (), changes, "application/merge-patch+json"), limits
+        ) as response:
+            await response.read()
+
+    @asynccontextmanager
+    async def _answer(self, request: "_Request", limits: ClientTimeout) -> AsyncIterator[ClientResponse]:
         client = await self._usable()
         response: ClientResponse | None = None
         try:
-            response = await _ask(client, path, query, limits)
+            response = await _ask(client, request, limits)
             if response.status >= 400:
                 raise await self._refusal(response)
             yield response
@@ -152,13 +186,14 @@ def _load_account(access: Access, configuration: Configuration) -> None:
         loader.host = access.host  # it configures that anew with each token
 
 
-async def _ask(client: ApiClient, path: str, query: Sequence[tuple[str, str]], limits: ClientTimeout) -> ClientResponse:
+async def _ask(client: ApiClient, wanted: _Request, limits: ClientTimeout) -> ClientResponse:
     try:
         request = await client.param_serialize(
-            "GET",
-            path,
-            query_params=list(query),
-            header_params={"Accept": "application/json"},
+            wanted.method,
+            wanted.path,
+            query_params=list(wanted.query),
+            header_params={"Accept": "application/json"} | ({"Content-Type": wanted.kind} if wanted.kind else {}),
+            body=wanted.body,
             auth_settings=["BearerToken"],
         )
         answer: ClientResponse = (await client.call_api(*request, _request_timeout=limits)).response

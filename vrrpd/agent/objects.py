@@ -91,6 +91,15 @@ class Node(Struct, frozen=True):
         return "node.kubernetes.io/exclude-from-external-load-balancers" in self.labels
 
 
+class Pod(Struct, frozen=True):
+    """A Pod of core/v1; the agent's own."""
+
+    name: Name
+    node: str
+    """That it runs on; empty: none yet."""
+    node_selector: Mapping[str, str]
+
+
 class Snapshot(Struct, frozen=True):
     """All of it at one time; what has not changed since the last one is the same object."""
 

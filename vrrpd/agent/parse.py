@@ -14,7 +14,7 @@ from typing import Annotated, Any, Final, Literal, TypeVar
 import msgspec
 from msgspec import Struct
 
-from vrrpd.agent.objects import ConfigMap, Endpoint, EndpointPort, EndpointSlice, Name, Node, Service, ServicePort
+from vrrpd.agent.objects import ConfigMap, Endpoint, EndpointPort, EndpointSlice, Name, Node, Pod, Service, ServicePort
 
 Raw = bytes | msgspec.Raw | Mapping[str, Any]
 """JSON, or the object that it stands for."""
@@ -147,6 +147,16 @@ class _Node(_Wire, frozen=True):
     status: _NodeStatus | None = None
 
 
+class _PodSpec(_Wire, frozen=True):
+    node_name: Text = None
+    node_selector: dict[str, str] | None = None
+
+
+class _Pod(_Wire, frozen=True):
+    metadata: Metadata
+    spec: _PodSpec
+
+
 def config_map(raw: Raw) -> ConfigMap:
     """A ConfigMap of core/v1; `binaryData` is passed over.
 
@@ -261,6 +271,16 @@ def node(raw: Raw) -> Node:
             _family(address.address, "Node", name, f"status.addresses[{number}].address")
             addresses[address.type].append(address.address)
     return Node(name[1], tuple(addresses["ExternalIP"]), tuple(addresses["InternalIP"]), read.metadata.labels or {})
+
+
+def pod(raw: Raw) -> Pod:
+    """A Pod of core/v1.
+
+    Raises:
+        ParseError: it is none.
+    """
+    read = _read(raw, _Pod, "Pod")
+    return Pod(_name(read.metadata, "Pod"), read.spec.node_name or "", read.spec.node_selector or {})
 
 
 def _read(raw: Raw, wire: type[Wire], kind: str) -> Wire:

@@ -21,6 +21,7 @@ from vrrpd.agent.spread import priorities, virtual_router_ids
 from vrrpd.agent.virtual_servers import Served, serve
 from vrrpd.config.addresses import Located, in_order_of_advert
 from vrrpd.config.model import Config, VirtualAddress, VrrpInstance
+from vrrpd.config.services import Command
 from vrrpd.protocol.advert import ADDRESS_COUNT_MAX, Family, IPAddress
 
 _NAMES = {Family.IPV4: "vips", Family.IPV6: "vips6"}
@@ -42,6 +43,10 @@ class Options(Struct, frozen=True):
     """The lowest and the highest VRID of spread mode; None: all addresses go together."""
     node_selector: Mapping[str, str] = {}
     """The pod's."""
+    advert_int: float = 1.0
+    """Seconds."""
+    notify: Command | None = None
+    """Told of each router's states."""
     base: Config = Config(())
     """What does not come from the cluster, such as the control socket."""
 
@@ -141,7 +146,10 @@ class Translator:
         interface = self._options.interface
         located: list[Located] = [((), VirtualAddress(ip_interface(entry.address), interface)) for entry in entries]
         addresses = in_order_of_advert(located, vrid, interface)
-        return VrrpInstance(name, interface, vrid, addresses, priority, advert_int=1.0, nopreempt=True)
+        options = self._options
+        return VrrpInstance(
+            name, interface, vrid, addresses, priority, options.advert_int, nopreempt=True, notify=options.notify
+        )
 
     def _serve(
         self, entries: Iterable[Entry], snapshot: Snapshot, taking_part: tuple[Node, ...], where: str

@@ -15,9 +15,12 @@ _COMMANDS = {
     "run": ("vrrpd.cli.run", "the daemon, in the foreground"),
     "check": ("vrrpd.cli.check", "validate a configuration; say who will be master and what blocks a failover"),
     "status": ("vrrpd.cli.status", "the running daemon: routers, addresses, counters"),
+    "show": ("vrrpd.cli.show", "the configuration in force, as TOML or as keepalived.conf"),
     "reload": ("vrrpd.cli.reload", "have the running daemon apply the changed file"),
     "drain": ("vrrpd.cli.drain", "hand every address over, without loss, and stay BACKUP"),
     "undrain": ("vrrpd.cli.undrain", "compete again after a drain"),
+    "agent": ("vrrpd.cli.agent", "the daemon, configured by a Kubernetes cluster"),
+    "sniff": ("vrrpd.cli.sniff", "every virtual router that is heard on an interface or in a pcap file, and conflicts"),
     "demo": ("vrrpd.cli.demo", "routers and a client in namespaces: live failovers, the outage measured"),
 }
 

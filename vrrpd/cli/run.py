@@ -22,16 +22,26 @@ EXIT_CONFIGURATION = 2
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's own options."""
     parser.add_argument("-c", "--config", metavar="FILE", type=Path, default=DEFAULT_FILE, help="default: %(default)s")
+    add_log_arguments(parser)
+
+
+def add_log_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of a daemon's log."""
     parser.add_argument("--log-format", choices=(log.TEXT, log.JSON), default=log.TEXT, help="default: %(default)s")
     parser.add_argument(
         "--log-level", choices=("debug", "info", "warning", "error"), default="info", help="default: %(default)s"
     )
 
 
+def configure_log(arguments: argparse.Namespace) -> None:
+    """Have the daemon log as these options say."""
+    log.configure(arguments.log_format, logging.getLevelNamesMapping()[arguments.log_level.upper()])
+
+
 def run(arguments: argparse.Namespace) -> int:
     """Run until told to stop."""
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is something to reload
-    log.configure(arguments.log_format, logging.getLevelNamesMapping()[arguments.log_level.upper()])
+    configure_log(arguments)
     try:
         supervisor = Supervisor(arguments.config, load(arguments.config))
     except ConfigError as error:

@@ -75,7 +75,7 @@ def as_text(status: dict[str, Any]) -> str:
             f"{stranger['interface']} ({stranger['family']}): {stranger['adverts_dropped']['vrid']} adverts of VRIDs "
             f"that are not configured there, the last of VRID {stranger['last_vrid']} from {stranger['last_source']}"
         )
-    return "\n".join([*lines, *_virtual_servers(status)])
+    return "\n".join([*lines, *_virtual_servers(status), *_cluster(status)])
 
 
 def _virtual_servers(status: dict[str, Any]) -> list[str]:
@@ -95,6 +95,21 @@ def _virtual_servers(status: dict[str, Any]) -> list[str]:
         lines.append(f"{which}{rate:<8}{', '.join(health)}".rstrip())
         lines += [_real_server(real) for real in server["real_servers"]]
     return lines
+
+
+def _cluster(status: dict[str, Any]) -> list[str]:
+    """Of an agent: what it follows, and what is wrong with it."""
+    cluster = status.get("kubernetes")
+    if cluster is None:
+        return []
+    lines = [""]
+    if "config_map" in cluster:
+        where = f"node {cluster['node'] or 'not known yet'}, interface {cluster['interface'] or 'not known yet'}"
+        lines += [f"ConfigMap {cluster['config_map']}, {where}"]
+        resources = cluster["resources"]
+        lines += [f"    {each['reason']}; for {each['failing_seconds']} s" for each in resources if each["reason"]]
+        lines += [f"    passed over: {wrong}" for each in resources for wrong in each["unreadable"]]
+    return lines + [f"    {problem}" for problem in cluster["problems"]]
 
 
 def _real_server(real: dict[str, Any]) -> str:

@@ -56,7 +56,7 @@ def _global(config: Config) -> Lines:
         yield f"vrrp_rt_priority {config.realtime_priority}"
     if config.memory_lock:
         yield "vrrp_no_swap"
-    if any(map(_runs_programs, config.virtual_servers)):
+    if any(instance.notify for instance in config.instances) or any(map(_runs_programs, config.virtual_servers)):
         yield "enable_script_security"
         yield "script_user root"
 
@@ -78,6 +78,11 @@ def _instance(instance: VrrpInstance) -> Lines:
     if instance.preempt_delay:
         yield f"preempt_delay {instance.preempt_delay:g}"
     yield from _announcements(instance.garp)
+    if instance.unicast_src_ip:
+        yield f"unicast_src_ip {instance.unicast_src_ip}"
+    if instance.unicast_peer:
+        yield from _block("unicast_peer", map(str, instance.unicast_peer))
+    yield from _program("notify", instance.notify)
     if instance.handover is Handover.HITLESS:
         yield "# a master that goes removes the addresses at once, where vrrpd answers until its successor does"
     if instance.checksum is ChecksumForm.MESSAGE:

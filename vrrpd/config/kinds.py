@@ -6,9 +6,10 @@ Each is a function from the TOML value to the configuration's that raises `Refus
 import os
 from collections.abc import Callable
 from enum import StrEnum
-from ipaddress import IPv4Interface, IPv4Network, IPv6Interface, ip_address, ip_interface
+from ipaddress import IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, ip_address, ip_interface
 from pathlib import Path
 
+from vrrpd.config.model import HttpAddress
 from vrrpd.config.problems import Refused, shown
 
 Kind = Callable[[object], object]
@@ -20,6 +21,7 @@ LEASE_MIN = 2
 """Seconds. The kernel counts whole seconds, and looks only now and then."""
 LEASE_MAX = 3600
 _LEASE_REMEDY = f"use {LEASE_MIN}-{LEASE_MAX} seconds, or 0 for addresses that stay whatever happens"
+PORT_MAX = 65535
 SOCKET_PATH_BYTES_MAX = 107
 """sun_path, less the NUL."""
 
@@ -151,6 +153,23 @@ def socket_path(raw: object) -> Path:
         raise Refused(f"{shown(raw)} names a directory", remedy)
     _limit(text, SOCKET_PATH_BYTES_MAX, "use a shorter path")
     return Path(text)
+
+
+def http_address(raw: object) -> HttpAddress:
+    """`ADDRESS:PORT`; without the address: every one of the host."""
+    remedy = 'use "ADDRESS:PORT", such as "127.0.0.1:9112" or "[::1]:9112", or ":9112" for every address'
+    text = printable(raw, remedy)
+    host, colon, port = text.rpartition(":")
+    if not colon or not (port.isascii() and port.isdigit() and 1 <= int(port[:6]) <= PORT_MAX):
+        raise Refused(f"{shown(raw)} ends in no port", remedy)
+    bracketed = host.startswith("[") and host.endswith("]")
+    address = host[1:-1] if bracketed else host
+    try:
+        if host and bracketed is not isinstance(ip_address(address), IPv6Address):
+            raise ValueError
+    except ValueError:
+        raise Refused(f"{shown(raw)} begins with no address", remedy) from None
+    return HttpAddress(address, int(port))
 
 
 def interface_address(raw: object) -> IPv4Interface | IPv6Interface:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from vrrpd.config.services import NodeSettings, VirtualServerSettings
+from vrrpd.config.services import Command, NodeSettings, VirtualServerSettings
 from vrrpd.protocol.advert import ChecksumForm, Family, IPAddress
 from vrrpd.protocol.parameters import Parameters
 from vrrpd.protocol.timing import PRIORITY_DEFAULT, Centiseconds, centiseconds
@@ -86,6 +86,12 @@ class VrrpInstance(Struct, frozen=True):
     checksum: ChecksumForm = ChecksumForm.PSEUDO_HEADER
     """The form in which IPv4 adverts are sent; both are received."""
     garp: GarpSettings = GarpSettings()
+    unicast_src_ip: IPAddress | None = None
+    """Where adverts to the peers come from; None: the interface's primary address."""
+    unicast_peer: tuple[IPAddress, ...] = ()
+    """Whom adverts are sent to, each its own, and come from; empty: the multicast group."""
+    notify: Command | None = None
+    """The program to call with `INSTANCE`, the name, the state that was entered and the priority."""
 
     @property
     def family(self) -> Family:
@@ -111,11 +117,24 @@ class VrrpInstance(Struct, frozen=True):
         )
 
 
+class HttpAddress(Struct, frozen=True):
+    """Where HTTP is answered."""
+
+    host: str
+    """An IP address; "": every address of the host."""
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
 class Config(Struct, frozen=True):
     """A whole configuration file."""
 
     instances: tuple[VrrpInstance, ...]
     control_socket: Path = DEFAULT_CONTROL_SOCKET
+    http: HttpAddress | None = None
+    """None: there is no HTTP."""
     vip_lease: int = 5
     """Seconds within which the kernel removes the virtual addresses of a daemon that is dead or hangs; 0: never."""
     realtime_priority: int = 0

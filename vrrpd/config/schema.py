@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from vrrpd.config import kinds
 from vrrpd.config.model import GarpForm, Handover
 from vrrpd.config.problems import KeyPath, Refused, Report
+from vrrpd.config.service_kinds import command, host, hosts
 from vrrpd.config.services import NodeSettings
 from vrrpd.protocol.advert import ChecksumForm
 
@@ -53,6 +54,7 @@ TOP = Table(
     "above the first [[vrrp_instance]]",
     (
         Key("control_socket", kinds.socket_path),
+        Key("http", kinds.http_address),
         Key("vip_lease", kinds.lease),
         Key("realtime_priority", kinds.whole(0, 99)),
         Key("memory_lock", kinds.flag),
@@ -63,7 +65,6 @@ TOP = Table(
         Key("virtual_server_group", None),
     ),
     {
-        "http": REMOVE,
         "vrrp_sync_group": REMOVE,
         "vrrp_script": REMOVE,
         "vrrp_track_process": REMOVE,
@@ -104,23 +105,23 @@ INSTANCE = Table(
         Key("garp_master_refresh", kinds.seconds(0, 86400)),
         Key("garp_master_refresh_repeat", kinds.whole(1, 1000)),
         Key("garp_form", kinds.choice(GarpForm), ipv4_only=True),
+        Key("unicast_src_ip", host),
+        Key("unicast_peer", hosts),
+        Key("notify", command),
         Key("virtual_ipaddress", None, required='add virtual_ipaddress = ["ADDRESS/PREFIX"]'),
     ),
     {
-        "unicast_src_ip": REMOVE,
-        "unicast_peer": "remove it: adverts go to the multicast group",
         "track_interface": "remove it: the link of the instance's own interface is always watched",
         "track_script": REMOVE,
         "track_process": REMOVE,
         "track_file": REMOVE,
         "use_vmac": REMOVE,
-        "notify": REMOVE,
-        "notify_master": REMOVE,
-        "notify_backup": REMOVE,
-        "notify_fault": REMOVE,
-        "notify_stop": REMOVE,
     },
     {
+        **dict.fromkeys(
+            ("notify_master", "notify_backup", "notify_fault", "notify_stop"),
+            "use notify, which is called with the state",
+        ),
         "state": "remove it: the election by priority decides who is master",
         "preempt": "remove it: it is so unless nopreempt = true",
         "no_accept": "remove it, or use accept",

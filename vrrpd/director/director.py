@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from vrrpd.channel import SetBurdens
+from vrrpd.channel import Entered, SetBurdens
 from vrrpd.config.model import Config
 from vrrpd.config.services import DRAIN_TIMEOUT, VirtualServerSettings
 from vrrpd.director.belongings import Belongings
@@ -19,11 +19,13 @@ from vrrpd.director.own import OwnAddresses
 from vrrpd.director.priorities import burdens
 from vrrpd.director.service import Health, Service, adopted, is_served_by
 from vrrpd.director.status import statuses
+from vrrpd.histogram import Histogram
 from vrrpd.ipvs.kernel import Ipvs, IpvsError
 from vrrpd.ipvs.model import Activity, RealServerKey, ServiceActivity, Table, VirtualServer, VirtualServerKey
 from vrrpd.ipvs.reconciler import Reconciler, Refusal
 from vrrpd.ledger import RouterKey
 from vrrpd.protocol.advert import IPAddress
+from vrrpd.protocol.effects import State
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +34,8 @@ DEBOUNCE = 0.05
 RETRY = 5.0
 """Seconds until a kernel without IPVS is asked again."""
 DRAIN_POLL = 1.0
+SYNC_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+"""Upper bounds in seconds: from a change that is due to the kernel's answer."""
 NOTIFY_PATIENCE = 5.0
 """Seconds at the end for programs that wait to be called."""
 REFUSALS_TOLD = 5
@@ -85,6 +89,7 @@ class Director:
         self._flushed_at = float("-inf")
         self._resync_timer: asyncio.TimerHandle | None = None
         self._drain_timer: asyncio.TimerHandle | None = None
+        self._sync_seconds = Histogram(SYNC_BUCKETS)
 
     def start(self) -> None:
         """Take over what an earlier life has left, and have the kernel as it should be."""
@@ -162,6 +167,14 @@ class Director:
             if service.settings.ha_suspend:
                 self._checking.suspend(service.settings, suspended=self._rests(service.settings))
 
+    def notify(self, entered: Entered) -> None:
+        """A router has entered a state: call its program as keepalived does, with TYPE NAME STATE PRIORITY."""
+        if entered.notify:
+            state = "STOP" if entered.state == State.INIT else entered.state
+            self._notifier.tell(
+                f"({entered.instance})", (*entered.notify, "INSTANCE", entered.instance, state, str(entered.priority))
+            )
+
     def status(self) -> dict[str, Any]:
         """The part of `vrrpd status --json` that the director knows."""
         activity: dict[VirtualServerKey, ServiceActivity] = {}
@@ -176,6 +189,7 @@ class Director:
                 "refused": [*map(str, refusals)],
                 "sysctls_missing": self._host.missing,
                 "draining": len(self._draining),
+                "sync_seconds": self._sync_seconds.as_dict(),
             },
         }
 
@@ -292,6 +306,7 @@ class Director:
             self._flush_timer.cancel()
             self._flush_timer = None
         self._flushed_at = self._loop.time()
+        began = time.monotonic()
         if self._reconciler is None and self._services and self._open() is None:
             self._flush_timer = self._loop.call_later(RETRY, self.flush)
         reconciler = self._reconciler
@@ -302,6 +317,7 @@ class Director:
         self._prepare_host()
         self._reconcile(lambda: reconciler.want(wanted))
         self._belongings.note(reconciler.ours)
+        self._sync_seconds.observe(time.monotonic() - began)
         if self._draining and self._drain_timer is None:
             self._drain_timer = self._loop.call_later(DRAIN_POLL, self._poll_draining)
 

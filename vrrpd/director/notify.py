@@ -1,4 +1,4 @@
-"""Programs that are told of real servers and quorums: for each virtual server one after another, in their order."""
+"""Programs that are told of real servers, quorums and states: for each server or router one after another."""
 
 import asyncio
 import contextlib
@@ -14,18 +14,18 @@ log = logging.getLogger(__name__)
 TIMEOUT = 30.0
 """Seconds after which one is killed, with what it has started."""
 WAITING_MAX = 1024
-"""Programs that may wait for those of the same virtual server."""
+"""Programs that may wait for those of the same virtual server or router."""
 
 
 class Notifier:
-    """A queue of programs for each virtual server."""
+    """A queue of programs for each virtual server and each router."""
 
     def __init__(self) -> None:
         self._queues: dict[str, deque[Command]] = {}
         self._workers: set[asyncio.Task[None]] = set()
 
     def tell(self, name: str, command: Command | None) -> None:
-        """Run it when those of that virtual server before it are done."""
+        """Run it when those of that virtual server or router before it are done."""
         if command is None:
             return
         queue = self._queues.get(name)

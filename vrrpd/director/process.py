@@ -13,6 +13,7 @@ from vrrpd.channel import (
     Answer,
     Apply,
     BeginDirecting,
+    Entered,
     Holds,
     Inbox,
     Message,
@@ -22,6 +23,7 @@ from vrrpd.channel import (
     first_message,
 )
 from vrrpd.director.director import Director
+from vrrpd.director.pages import Pages
 from vrrpd.link import ChannelHandler, SupervisorLink, wake_when_orphaned
 
 log = logging.getLogger(__name__)
@@ -56,11 +58,14 @@ async def _direct(begin: BeginDirecting, channel: socket.socket, inbox: Inbox) -
     _, link = await loop.create_connection(lambda: SupervisorLink(ended, inbox), sock=channel)
     logging.getLogger().handlers[:] = [ChannelHandler(link)]
     code = EXIT_FAILED
+    pages = Pages()
     try:
         director = Director(loop, begin.config, begin.held, link.send)
         director.start()
-        link.serve(partial(_take, director=director, link=link))
+        pages.apply(begin.config)
+        link.serve(partial(_take, director=director, pages=pages, link=link))
         code = await ended
+        await pages.close()
         if code == 0 and not link.closed.done():
             await director.shutdown()
     except Exception:
@@ -74,23 +79,26 @@ def _pass_over(_number: int, _frame: object) -> None:
     """The signals that end or reload the daemon are the supervisor's; a terminal sends them to the whole group."""
 
 
-def _take(message: Message, director: Director, link: SupervisorLink) -> None:
+def _take(message: Message, director: Director, pages: Pages, link: SupervisorLink) -> None:
     try:
-        _do(message, director, link)
+        _do(message, director, pages, link)
     except Exception:
         log.exception("the director failed; please report this")
         link.end(EXIT_FAILED)
 
 
-def _do(message: Message, director: Director, link: SupervisorLink) -> None:
+def _do(message: Message, director: Director, pages: Pages, link: SupervisorLink) -> None:
     if isinstance(message, Stop):
         link.end(0)
     elif isinstance(message, TellStatus):
         link.send(Answer(message.request, director.status()))
     elif isinstance(message, Apply):
         director.apply(message.config)
+        pages.apply(message.config)
         link.send(Answer(message.request))
     elif isinstance(message, Ping):
         link.send(Answer(message.request))
     elif isinstance(message, Holds):
         director.hold(message.router, holds=message.holds)
+    elif isinstance(message, Entered):
+        director.notify(message)

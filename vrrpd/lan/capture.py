@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from vrrpd.lan.hosts import Host, Lan
 
 _ETH_P_ALL: Final = 0x0003
-_SO_TIMESTAMPNS: Final = 35
+SO_TIMESTAMPNS: Final = 35
 _SO_RCVBUFFORCE: Final = 33
 _SOL_PACKET: Final = 263
 _PACKET_STATISTICS: Final = 6
@@ -30,13 +30,13 @@ _RECEIVE_BUFFER: Final = 8 << 20
 """Bytes; 20,000 adverts and more, should the reader be kept from running."""
 _READ_PAUSE: Final = 0.005
 """Seconds between two looks. A reader that each frame wakes would take the processor from the daemon that sent it."""
-_TIMESPEC: Final = struct.Struct("@ll")
+TIMESPEC: Final = struct.Struct("@ll")
 
 _VRRP: Final = 112
 _ICMPV6: Final = 58
 _NEIGHBOUR_ADVERTISEMENT: Final = 136
 
-_FILTER: Final[list[Instruction]] = [
+FILTER: Final[list[Instruction]] = [
     (0x28, 0, 0, 12),  # ldh [12]: the ethertype
     (0x15, 9, 0, 0x0806),  # ARP: accept
     (0x15, 0, 2, 0x0800),  # IPv4?
@@ -153,8 +153,8 @@ class Capture:
         self._socket: socket.socket = node.call(  # type: ignore[union-attr]
             socket.socket, socket.AF_PACKET, socket.SOCK_RAW, 0
         )
-        attach(self._socket, _FILTER)
-        self._socket.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
+        attach(self._socket, FILTER)
+        self._socket.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
         with contextlib.suppress(OSError):  # some kernels keep it from user namespaces
             self._socket.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _RECEIVE_BUFFER)
         self._socket.setblocking(False)
@@ -181,7 +181,7 @@ class Capture:
                 return
             except OSError:  # the interface went away; it may come back, but then it is another one
                 continue
-            seconds, nanoseconds = _TIMESPEC.unpack(ancillary[0][2])
+            seconds, nanoseconds = TIMESPEC.unpack(ancillary[0][2])
             outgoing = address[2] == socket.PACKET_OUTGOING
             with self._changed:
                 self._frames.append(Frame(seconds + nanoseconds * 1e-9 - offset, data, outgoing))

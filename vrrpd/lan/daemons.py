@@ -90,6 +90,8 @@ class Daemon(ABC):
     """For people."""
     needs: ClassVar[dict[str, str]]
     """Programs it needs, and how to come by each."""
+    stop_signal: ClassVar[signal.Signals] = signal.SIGTERM
+    reload_signal: ClassVar[signal.Signals] = signal.SIGHUP
 
     def __init__(self, host: "Host", directory: Path, routers: Sequence[RouterSettings]) -> None:
         self.host = host
@@ -135,14 +137,14 @@ class Daemon(ABC):
             time.sleep(_POLL)
 
     def stop(self) -> int:
-        """SIGTERM, as an administrator stops it; waits for the end and returns the exit code of what ended last.
+        """`stop_signal`, as an administrator stops it; waits for the end and returns the exit code of what ended last.
 
         Raises:
             TimeoutError: it does not end; the message has the log.
         """
         code = 0
         for process in reversed(self._roots):
-            process.send_signal(signal.SIGTERM)
+            process.send_signal(self.stop_signal)
             try:
                 code = process.wait(_STOP_TIMEOUT)
             except subprocess.TimeoutExpired:
@@ -169,10 +171,10 @@ class Daemon(ABC):
         self._signal(signal.SIGCONT)
 
     def reload(self) -> None:
-        """Write the configuration again, from `routers` as they are now, and SIGHUP."""
+        """Write the configuration again, from `routers` as they are now, and `reload_signal`."""
         self.write_configuration()
         for process in self._roots:
-            process.send_signal(signal.SIGHUP)
+            process.send_signal(self.reload_signal)
 
     def pids(self) -> list[int]:
         """Every process of the daemon, parents first."""

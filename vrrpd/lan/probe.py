@@ -1,20 +1,15 @@
 """A client that pings an address every millisecond, and what it says about outages.
 
 The probes are sent and answered in a process of their own (this module, run as a program on the client), so that nothing
-which the watching process does can delay them. It writes fixed records to its standard output, which `Prober` reads:
-
-    u64 sequence number | u64 hardware address that answered, 0: the probe was sent | f64 time.monotonic()
+which the watching process does can delay them. It writes the records of `probe_loop`, which `Prober` reads.
 
 A probe goes out when its time has come or, on a busy machine, later: then the slots that were missed are left out. So
 no probe is ever counted that was not sent, and `Outage.resolution` tells how far apart the probes at an edge really were.
 """
 
 import argparse
-import contextlib
-import gc
 import ipaddress
 import os
-import select
 import signal
 import socket
 import struct
@@ -24,7 +19,7 @@ import threading
 import time
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from fcntl import F_SETPIPE_SZ, fcntl
 from math import inf
 from types import TracebackType
@@ -32,20 +27,14 @@ from typing import TYPE_CHECKING, Final, Self
 
 from msgspec import Struct
 
+from vrrpd.lan.probe_loop import RECORD, ProbeLoop, arrived, packet_receiver, probe_until_told
 from vrrpd.net.filters import Instruction, attach
 from vrrpd.protocol.advert import ones_complement_sum
 
 if TYPE_CHECKING:
     from vrrpd.lan.hosts import Host
 
-_RECORD: Final = struct.Struct("=QQd")
 _ECHO: Final = struct.Struct("!BBHHHQ")  # type, code, checksum, identifier, sequence, then the whole sequence number
-_TIMESPEC: Final = struct.Struct("@ll")
-_SO_TIMESTAMPNS: Final = 35
-_FLUSH_INTERVAL: Final = 0.02
-"""Seconds between writes to the watching process."""
-_LINGER: Final = 0.1
-"""Seconds to wait for the last answers."""
 _START_TIMEOUT: Final = 10.0
 """Seconds in which the first probe must have been sent."""
 
@@ -89,6 +78,8 @@ class Probe(Struct, frozen=True):
     """When the answer reached the client's interface; None: it has not, yet or ever."""
     answered_by: str | None
     """The hardware address that the answer came from, which tells the router that serves the address."""
+    hops: int | None = None
+    """TTL or hop limit of the answer, which tells routers apart that share a hardware address."""
 
 
 class Outage(Struct, frozen=True):
@@ -181,12 +172,15 @@ class Prober:
         host: the client.
         address: IPv4 or IPv6 address to ping.
         interval: seconds between probes.
+        program: the probing process, if not this module; it gets the address and `--interval=` and writes such records.
 
     Raises:
         RuntimeError: the probing process failed to start; the message has its last words.
     """
 
-    def __init__(self, host: "Host", address: str, *, interval: float = 0.001) -> None:
+    def __init__(
+        self, host: "Host", address: str, *, interval: float = 0.001, program: Sequence[str] = ("vrrpd.lan.probe",)
+    ) -> None:
         self.interval = interval
         self._changed = threading.Condition()
         self._sent = array("d")
@@ -195,7 +189,7 @@ class Prober:
         self._last_answer = -1
         self._first = 0
         self._process = host.popen(
-            [sys.executable, "-m", "vrrpd.lan.probe", address, f"--interval={interval}"],
+            [sys.executable, "-m", *program, address, f"--interval={interval}"],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
         )
@@ -215,31 +209,31 @@ class Prober:
         remainder = b""
         while chunk := os.read(self._pipe, 1 << 16):
             data = remainder + chunk
-            whole = len(data) - len(data) % _RECORD.size
+            whole = len(data) - len(data) % RECORD.size
             remainder = data[whole:]
             with self._changed:
-                for sequence, hardware_address, at in _RECORD.iter_unpack(data[:whole]):
-                    self._record(sequence, hardware_address, at)
+                for sequence, answerer, at in RECORD.iter_unpack(data[:whole]):
+                    self._record(sequence, answerer, at)
                 self._changed.notify_all()
         with self._changed:
             self._changed.notify_all()
 
-    def _record(self, sequence: int, hardware_address: int, at: float) -> None:
-        if not hardware_address:
+    def _record(self, sequence: int, answerer: int, at: float) -> None:
+        if not answerer:
             self._sent.append(at)
             self._answered.append(inf)
             self._answered_by.append(0)
         elif self._answered[sequence] == inf:  # else two routers answered, and the first counts
             self._answered[sequence] = at
-            self._answered_by[sequence] = hardware_address
+            self._answered_by[sequence] = answerer
             self._last_answer = max(self._last_answer, sequence)
 
     def _probe(self, index: int) -> Probe:
         answered_at = self._answered[index]
         if answered_at == inf:
             return Probe(self._sent[index], None, None)
-        mac = self._answered_by[index].to_bytes(6, "big").hex(":")
-        return Probe(self._sent[index], answered_at, mac)
+        hops, mac = divmod(self._answered_by[index], 1 << 48)
+        return Probe(self._sent[index], answered_at, mac.to_bytes(6, "big").hex(":"), hops)
 
     @property
     def latest(self) -> Probe:
@@ -275,8 +269,17 @@ class Prober:
             probes = tuple(map(self._probe, chosen))
         return ProbeResult(probes, self.interval)
 
+    def pause(self) -> None:
+        """Send nothing until `resume`, so that nobody's processor is taken meanwhile."""
+        self._process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Go on."""
+        self._process.send_signal(signal.SIGCONT)
+
     def stop(self) -> None:
         """Stop probing and collect the last answers."""
+        self.resume()
         self._process.send_signal(signal.SIGTERM)
         self._reader.join()
         self._process.wait()
@@ -293,8 +296,8 @@ class Prober:
 # The program on the client
 
 
-class _Pinger:
-    """The probing process: one loop that sends when it is time and takes answers in between."""
+class _Pinger(ProbeLoop):
+    """Echo requests."""
 
     def __init__(self, address: str) -> None:
         self._address = (address, 0)
@@ -303,75 +306,22 @@ class _Pinger:
         self._sender = socket.socket(self._protocol.family, socket.SOCK_RAW, self._protocol.protocol)
         self._sender.setblocking(False)
         attach(self._sender, [(0x06, 0, 0, 0)])  # answers come by the other socket
-        # Sees the sender's hardware address, and when the frame arrived rather than when this process woke up.
-        protocol = socket.htons(self._protocol.ethertype)
-        self._receiver = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, protocol)
         accept = ((0x15, 0, 1, self._identifier), (0x06, 0, 0, 0xFFFF), (0x06, 0, 0, 0))
-        attach(self._receiver, [*self._protocol.answers, *accept])
-        self._receiver.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
-        self._receiver.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
-        self._receiver.setblocking(False)
-        with contextlib.suppress(BlockingIOError):
-            while True:  # what came before the filter did
-                self._receiver.recv(1)
-        self._records = bytearray()
-        self._sequence = 0
-        self._unanswered = 0
-        self.stopped = False
+        super().__init__(packet_receiver(self._protocol.ethertype, [*self._protocol.answers, *accept]))
 
-    def run(self, interval: float) -> None:
-        """Probe until `stopped`; `interval` in seconds."""
-        due = flush_at = time.monotonic()
-        while not self.stopped:
-            now = time.monotonic()
-            if now >= due:
-                self._send(now)
-                due += interval * max(1, -(-(now - due) // interval))
-            if now >= flush_at:
-                self._flush()
-                flush_at = now + _FLUSH_INTERVAL
-            if select.select([self._receiver], [], [], max(0.0, due - time.monotonic()))[0]:
-                self._receive()
-        until = time.monotonic() + _LINGER
-        while self._unanswered and (left := until - time.monotonic()) > 0:
-            if select.select([self._receiver], [], [], left)[0]:
-                self._receive()
-        self._flush()
-
-    def _send(self, now: float) -> None:
+    def send(self, sequence: int) -> None:
+        """Part of `ProbeLoop`."""
         request = self._protocol.echo_request
-        fields = (self._identifier, self._sequence & 0xFFFF, self._sequence)
+        fields = (self._identifier, sequence & 0xFFFF, sequence)
         packet = _ECHO.pack(request, 0, 0, *fields)
         if self._protocol is _IPV4:  # the kernel does it for ICMPv6
             packet = _ECHO.pack(request, 0, ~ones_complement_sum(packet) & 0xFFFF, *fields)
-        self._records += _RECORD.pack(self._sequence, 0, now)
-        self._sequence += 1
-        try:
-            self._sender.sendto(packet, self._address)
-        except OSError:  # no route, link down: a probe without an answer
-            return
-        self._unanswered += 1
+        self._sender.sendto(packet, self._address)
 
-    def _receive(self) -> None:
-        offset = time.clock_gettime(time.CLOCK_REALTIME) - time.monotonic()
-        for packet, ancillary, mac in self._arrived():
-            sequence = int.from_bytes(packet[self._protocol.echo_payload :][:8], "big")
-            seconds, nanoseconds = _TIMESPEC.unpack(ancillary[0][2])
-            self._records += _RECORD.pack(sequence, int.from_bytes(mac, "big"), seconds + nanoseconds * 1e-9 - offset)
-            self._unanswered -= 1
-
-    def _arrived(self) -> Iterator[tuple[bytes, list[tuple[int, int, bytes]], bytes]]:
-        while True:
-            try:
-                packet, ancillary, _, address = self._receiver.recvmsg(128, 64)
-            except BlockingIOError:
-                return
-            yield packet, ancillary, address[4]
-
-    def _flush(self) -> None:
-        if self._records:
-            os.write(sys.stdout.fileno(), self._records)
-            self._records.clear()
+    def answers(self) -> Iterator[tuple[int, int, float]]:
+        """Part of `ProbeLoop`."""
+        for packet, answerer, at in arrived(self.receiver):
+            yield int.from_bytes(packet[self._protocol.echo_payload :][:8], "big"), answerer, at
 
 
 def main() -> None:
@@ -380,14 +330,7 @@ def main() -> None:
     parser.add_argument("address")
     parser.add_argument("--interval", type=float, default=0.001, help="seconds between probes")
     arguments = parser.parse_args()
-    pinger = _Pinger(arguments.address)
-
-    def stop(_number: int, _frame: object) -> None:
-        pinger.stopped = True
-
-    signal.signal(signal.SIGTERM, stop)
-    gc.disable()  # nothing here makes cycles, and a collection is a pause
-    pinger.run(arguments.interval)
+    probe_until_told(_Pinger(arguments.address), arguments.interval)
 
 
 if __name__ == "__main__":

@@ -106,7 +106,7 @@ class VirtualRouter:
         self._predecessor: IPAddress | None = None
         """As BACKUP: the worse master that is about to be preempted; it will let itself be heard once more."""
         self._reannounce_running = False
-        self._usual: Effects = ()
+        self.usual: Effects = ()
         """As BACKUP: what another advert demands if it is the same object, with nothing else in between."""
 
     @property
@@ -151,9 +151,9 @@ class VirtualRouter:
 
     def _in_backup(self, event: Event) -> Effects:
         """Section 6.4.2, in its order."""
-        if event is self.master and self._usual:  # all that happens, day after day
-            return self._usual
-        self._usual = ()
+        if event is self.master and self.usual:  # all that happens, day after day
+            return self.usual
+        self.usual = ()
         if isinstance(event, AdvertReceived):
             return self._heard_in_backup(event)
         if isinstance(event, Shutdown):
@@ -188,7 +188,7 @@ class VirtualRouter:
             effects = (SetTimer(Timer.PREEMPT_DELAY, self.parameters.preempt_delay),)
         self._follow(event)
         demanded = (SetTimer(Timer.ACTIVE_DOWN, self.active_down_interval), *effects, *self._anomalies(event))
-        self._usual = () if effects else demanded
+        self.usual = () if effects else demanded
         return demanded
 
     def _in_master(self, event: Event) -> Effects:
@@ -415,7 +415,7 @@ class VirtualRouter:
 
     def _release(self) -> Effects:
         """Its successor has had its time, or there is none, or there is no more time: the addresses go."""
-        self._usual = ()
+        self.usual = ()
         gone, target = RemoveAddresses(self.parameters.addresses), self._next_state
         if target is not State.BACKUP:
             self.master = self._successor

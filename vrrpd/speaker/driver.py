@@ -1,6 +1,5 @@
 """Drives one virtual router of the core: hands it events, carries out its effects."""
 
-import errno
 import logging
 import time
 from collections.abc import Callable, Iterable
@@ -10,9 +9,9 @@ from math import inf
 
 from msgspec.structs import replace
 
-from vrrpd.channel import Holds
+from vrrpd.channel import Anomalous, Entered, Holds
 from vrrpd.config.model import VrrpInstance
-from vrrpd.protocol.advert import Advert, AdvertError, ChecksumForm, IPAddress, encode
+from vrrpd.protocol.advert import AdvertError, IPAddress
 from vrrpd.protocol.effects import (
     AddAddresses,
     Announce,
@@ -28,7 +27,6 @@ from vrrpd.protocol.effects import (
 )
 from vrrpd.protocol.events import (
     AddressesFailed,
-    AdvertReceived,
     Drain,
     Event,
     LinkChanged,
@@ -48,7 +46,8 @@ from vrrpd.protocol.timing import PRIORITY_OWNER, Centiseconds, active_down_inte
 from vrrpd.speaker.announcer import Announcer
 from vrrpd.speaker.counters import Counters
 from vrrpd.speaker.host import Host
-from vrrpd.speaker.port import Port
+from vrrpd.speaker.outgoing import Outgoing, outgoing
+from vrrpd.speaker.port import Hearing, Port
 from vrrpd.speaker.timers import Deadline
 from vrrpd.speaker.vips import Vip, VirtualAddresses
 
@@ -70,7 +69,7 @@ class RouterDriver:
         port: where it sends and hears.
         host: what it shares with others.
         left: told when it takes part no longer, and its addresses are gone.
-        tell: takes the news that it holds its addresses, or does not any more.
+        tell: takes the news of its states, and of whether it holds its addresses.
     """
 
     def __init__(
@@ -79,7 +78,7 @@ class RouterDriver:
         port: Port,
         host: Host,
         left: "Callable[[RouterDriver], None]",
-        tell: Callable[[Holds], None],
+        tell: Callable[[Holds | Entered | Anomalous], None],
     ) -> None:
         self.leaving = False
         """It is to take part no longer, and waits for a successor."""
@@ -99,11 +98,14 @@ class RouterDriver:
         self._rate_limit = host.rate_limit
         self._announcer = Announcer(host, self.counters, self.vips)
         self._announcer.reconfigure(instance.garp, active=False)
-        self._messages: dict[int, bytes] = {}
+        self.peers = frozenset(instance.unicast_peer)
+        self._messages: dict[int, Outgoing] = {}
+        """By priority."""
         self._deadlines: dict[Timer, Deadline] = {
             timer: host.timers.deadline(
                 partial(self._handle, TimerExpired(timer)),
                 rehearse=self._rehearse if timer is Timer.ACTIVE_DOWN else None,
+                catch_up=self.catch_up if timer is Timer.ACTIVE_DOWN else None,
             )
             for timer in Timer
             if timer is not Timer.ADVER
@@ -116,6 +118,10 @@ class RouterDriver:
         self._last_deletion = 0.0
         self._heard_at = -1.0
         """When the last advert was understood."""
+        self._usual: Hearing | None = None
+        """As BACKUP: what the master says all the time, and does not interrupt us with."""
+        self._usual_delay = 0.0
+        """Seconds by which it puts off the Active_Down_Timer."""
         self._now = 0.0
         """When the event that is being handled happened."""
         self._too_late_at = inf
@@ -192,12 +198,26 @@ class RouterDriver:
             silence = now - (self._ledger.advertised or now)
             self._handle(Overslept(centiseconds(silence)))
 
-    def hear(self, event: AdvertReceived, form: ChecksumForm, heard_at: float) -> None:
+    def hear(self, hearing: Hearing, heard_at: float) -> None:
         """A valid advert of this router's VRID arrived; timers run from then, not from when it was understood."""
         self.counters.adverts_received += 1
-        self.counters.checksum_forms[form] += 1
+        self.counters.checksum_forms[hearing.form] += 1
         self._heard_at = heard_at
-        self._handle_at(heard_at, event)
+        self._handle_at(heard_at, hearing.event)
+        match self.router.usual:
+            case (SetTimer(Timer.ACTIVE_DOWN, delay),):
+                self._usual, self._usual_delay = hearing, seconds(delay)
+                hearing.noted = True
+
+    def catch_up(self) -> None:
+        """Take over what was noted of the usual adverts."""
+        usual = self._usual
+        if usual and usual.count:
+            self.counters.adverts_received += usual.count
+            self.counters.checksum_forms[usual.form] += usual.count
+            usual.count = 0
+            self._now = self._heard_at = usual.heard_at
+            self._deadlines[Timer.ACTIVE_DOWN].at(self._heard_at + self._usual_delay)
 
     def dropped(self, source: IPAddress, error: AdvertError) -> None:
         """Count a packet that was discarded, and tell of it now and then."""
@@ -219,8 +239,13 @@ class RouterDriver:
             self._handle(usable)
 
     def _usable(self) -> LinkChanged:
-        """What the port says, unless an interface that is to carry an address is missing: then nothing can be held."""
+        """What the port says, unless a source, or an interface that is to carry an address, is missing."""
         usable = self._port.state
+        if usable.up and (source := self.instance.unicast_src_ip):
+            usable = LinkChanged(up=True, address=source)
+            if not self._kernel.monitor.has(self.instance.interface, source):
+                reason = f"{self.instance.interface} has no {source} (unicast_src_ip) to send adverts from"
+                usable = LinkChanged(up=False, reason=reason)
         if usable.up:
             for dev in sorted({vip.config.dev for vip in self.vips}):
                 link = self._kernel.monitor.link(dev)
@@ -273,6 +298,7 @@ class RouterDriver:
             touched: what `withdraw` said of them.
         """
         self.instance = instance
+        self.peers = frozenset(instance.unicast_peer)
         self.vips.reconfigure(instance.virtual_ipaddress)
         self._messages.clear()
         self._announcer.reconfigure(instance.garp, active=self.state is State.MASTER)
@@ -291,6 +317,7 @@ class RouterDriver:
         sleeps for long wakes up slowly, so the timer began later than the advert came; now there is time to ask when.
         """
         self._port.hear_what_waits()
+        self.catch_up()
         deadline = self._deadlines[Timer.ACTIVE_DOWN]
         if deadline.when is not None and self._now == self._heard_at:
             deadline.when -= self._port.waited(self._heard_at)
@@ -306,6 +333,10 @@ class RouterDriver:
         self._handle_at(time.monotonic(), event)
 
     def _handle_at(self, now: float, event: Event) -> None:
+        if self._usual:
+            self.catch_up()
+            self._usual.noted = False
+            self._usual = None
         if now > self._too_late_at:
             self.woke_late(now)
         self._now = now
@@ -332,25 +363,28 @@ class RouterDriver:
         timer.cancel()
 
     def _send_advert(self, effect: SendAdvert) -> None:
-        try:
-            self._port.send(self._messages.get(effect.priority) or self._encode(effect.priority))
-            self.counters.adverts_sent += 1
-            if self.router.state is State.MASTER:
-                now = time.monotonic()
-                self._ledger.advertise(now)
-                self._too_late_at = now + _patience(self.router.priority, self.router.parameters.advertisement_interval)
-        except OSError as error:
-            self.counters.adverts_failed += 1
-            if self._rate_limit.allows((self.instance.name, "send", error.errno), time.monotonic()):
-                log.warning("(%s) cannot send an advert: %s", self.instance.name, error.strerror)
+        sent = False
+        for message, way in self._messages.get(effect.priority) or self._encode(effect.priority):
+            try:
+                self._port.send(message, way)
+                self.counters.adverts_sent += 1
+                sent = True
+            except OSError as error:
+                self.counters.adverts_failed += 1
+                where = f" to {way.peer}" if way else ""
+                if self._rate_limit.allows((self.instance.name, f"send{where}", error.errno), time.monotonic()):
+                    log.warning("(%s) cannot send an advert%s: %s", self.instance.name, where, error.strerror)
+        if sent and self.router.state is State.MASTER:
+            now = time.monotonic()
+            self._ledger.advertise(now)
+            self._too_late_at = now + _patience(self.router.priority, self.router.parameters.advertisement_interval)
 
-    def _encode(self, priority: int) -> bytes:
-        parameters, source = self.router.parameters, self.router.address
-        if source is None:
-            raise OSError(errno.EADDRNOTAVAIL, f"{self.instance.interface} has no address to send from")
-        advert = Advert(parameters.virtual_router_id, priority, parameters.advertisement_interval, parameters.addresses)
-        message = self._messages[priority] = encode(advert, source, form=self.instance.checksum)
-        return message
+    def _encode(self, priority: int) -> Outgoing:
+        source = self.router.address
+        if source is None:  # the link has just gone, which the router is told of next
+            return ()
+        messages = self._messages[priority] = outgoing(self.instance, priority, source)
+        return messages
 
     def _add_addresses(self, effect: AddAddresses) -> None:
         refused = self.vips.add(effect.addresses)
@@ -385,13 +419,17 @@ class RouterDriver:
             self.last_transition = datetime.now(UTC)
             level = logging.ERROR if after is State.FAULT else logging.INFO
             log.log(level, "(%s) Entering %s STATE: %s", self.instance.name, after, effect.reason)
+            instance, priority = self.instance, self.router.priority
+            self._tell(Entered(instance.name, str(after), priority, effect.reason, instance.notify))
         if effect.after is State.INIT:
             self._left(self)
 
     def _report_anomaly(self, effect: ReportAnomaly) -> None:
         self.counters.anomalies[effect.anomaly] += 1
         if self._rate_limit.allows((self.instance.name, effect.source, effect.anomaly), time.monotonic()):
-            log.warning("(%s) %s", self.instance.name, _explain(effect, self.instance))
+            what = _explain(effect, self.instance)
+            log.warning("(%s) %s", self.instance.name, what)
+            self._tell(Anomalous(self.instance.name, what))
 
     def _restore_later(self, now: float) -> None:
         self._restore.at(now + self._restore_delay)

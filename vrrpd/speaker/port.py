@@ -9,17 +9,21 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from vrrpd.net.adverts import AdvertSocket, Datagram, parse
+from vrrpd.net.adverts import AdvertSocket, Datagram, Packet, parse
 from vrrpd.net.links import Link
 from vrrpd.protocol.advert import AdvertError, ChecksumForm, DropReason, Family, IPAddress, decode
 from vrrpd.protocol.events import AdvertReceived, LinkChanged
-from vrrpd.speaker.counters import Counters
 from vrrpd.speaker.host import Host
+from vrrpd.speaker.outgoing import Way
 
 log = logging.getLogger(__name__)
 
 DATAGRAMS_A_WAKE_UP = 16
 """How many packets are taken before timers get their turn."""
+CROWD = DATAGRAMS_A_WAKE_UP
+"""Routers on a port above which adverts that come one by one are let gather: to wake up costs more than to hear one."""
+GATHERING = 0.001
+"""Seconds for which they may wait then; a timer that one of them puts off hears them before it runs out."""
 WAKE_UPS_AT_ONCE = 4096
 """As many as the receive buffer may hold packets, when a process has not run for long."""
 OPEN_RETRY_DELAY = 1.0
@@ -33,12 +37,27 @@ STRANGERS_A_LOOK = 256
 """More than wait between two looks, so that the socket is empty afterwards."""
 
 
+class Hearing(Struct):
+    """A datagram that was understood, for when it comes again: of 255 routers every other byte is out of the caches."""
+
+    listener: "Listener"
+    event: AdvertReceived
+    form: ChecksumForm
+    noted: bool = False
+    """Nothing follows from another one but that a timer is put off: it is noted here until the router looks."""
+    count: int = 0
+    """How many were noted."""
+    heard_at: float = 0.0
+    """When the last of them was; on `time.monotonic`."""
+
+
 class Listener(Protocol):
     """A router on a port."""
 
-    counters: Counters
+    peers: frozenset[IPAddress]
+    """Whom alone it listens to; empty: whoever speaks to the group."""
 
-    def hear(self, event: AdvertReceived, form: ChecksumForm, heard_at: float) -> None:
+    def hear(self, hearing: Hearing, heard_at: float) -> None:
         """A valid advert of its VRID arrived; `heard_at` on `time.monotonic`."""
 
     def dropped(self, source: IPAddress, error: AdvertError) -> None:
@@ -70,7 +89,9 @@ class Port:
         self._kernel = host.kernel
         self._rate_limit = host.rate_limit
         self._socket: AdvertSocket | None = None
-        self._known: dict[Datagram, tuple[Listener, AdvertReceived, ChecksumForm]] = {}
+        self._gathered = host.timers.deadline(self._hear_gathered)
+        self._arrived_at = 0.0
+        self._known: dict[Datagram, Hearing] = {}
 
     def listen(self, listeners: Mapping[int, Listener], virtual_addresses: frozenset[IPAddress]) -> None:
         """Serve these routers, by VRID, from now on."""
@@ -93,20 +114,28 @@ class Port:
         for listener in tuple(self.listeners.values()):
             listener.link_changed()
 
-    def send(self, message: bytes) -> None:
-        """Send an advert to the group.
+    def send(self, message: bytes, way: Way | None = None) -> None:
+        """Send an advert to the group, or that way.
 
         Raises:
             OSError: the kernel refuses it.
         """
         if self._socket is None:
             raise OSError(errno.ENODEV, f"{self.interface} does not exist")
-        self._socket.send(message)
+        if way is None:
+            self._socket.send(message)
+            return
+        try:
+            self._socket.send_to(message, way.source, way.peer)
+        except OSError:
+            self._socket.forget(way.source)  # its address may come back
+            raise
 
     def close(self) -> None:
         """Leave the group."""
         if self._socket:
-            self._loop.remove_reader(self._socket.socket)
+            self._loop.remove_reader(self._socket.arrivals.fileno())
+            self._gathered.cancel()
             self._loop.remove_reader(self._socket.strangers)
             self._socket.close()
             self._socket = None
@@ -161,9 +190,21 @@ class Port:
             opened.close()
             raise
         self._socket = opened
-        self._loop.add_reader(opened.socket, self._readable)
+        self._loop.add_reader(opened.arrivals.fileno(), self._arrived)
         self._loop.add_reader(opened.strangers, self._strangers_readable)
         return opened
+
+    def _arrived(self) -> None:
+        before, self._arrived_at = self._arrived_at, time.monotonic()
+        more = self._readable()
+        one_by_one = self._arrived_at - before < 2 * GATHERING
+        if self._socket and one_by_one and not more and len(self.listeners) > CROWD:
+            self._socket.pause()
+            self._gathered.at(self._arrived_at + GATHERING)
+
+    def _hear_gathered(self) -> None:
+        if self._socket:
+            self._socket.resume()
 
     def _readable(self) -> bool:
         """Take some adverts; whether there may be more."""
@@ -179,11 +220,13 @@ class Port:
             if datagram is None:
                 return False
             known = self._known.get(datagram)
-            if known is not None:
-                listener, event, form = known
-                listener.hear(event, form, heard_at)
-            else:
+            if known is None:
                 self._take(datagram, heard_at)
+            elif known.noted:
+                known.count += 1
+                known.heard_at = heard_at
+            else:
+                known.listener.hear(known, heard_at)
         return True
 
     def _take(self, datagram: Datagram, heard_at: float) -> None:
@@ -191,20 +234,28 @@ class Port:
         vrid = packet.message[1] if len(packet.message) > 1 else None
         listener = self.listeners.get(vrid) if vrid is not None else None
         try:
-            if packet.destination != self.family.group:
-                raise AdvertError(DropReason.DESTINATION, f"sent to {packet.destination}, not to {self.family.group}")
-            advert, form = decode(packet.message, source=packet.source, destination=packet.destination, ttl=packet.ttl)
+            peers = listener.peers if listener else frozenset()
+            self._refuse_foreign(packet, peers)
+            ttl = None if peers else packet.ttl
+            advert, form = decode(packet.message, source=packet.source, destination=packet.destination, ttl=ttl)
         except AdvertError as error:
             for each in [listener] if listener else self.listeners.values():
                 each.dropped(packet.source, error)
             return
         if listener is None:
             return
-        event = AdvertReceived(packet.source, advert)
         if len(self._known) >= KNOWN_DATAGRAMS_MAX:
             self._known.clear()
-        self._known[datagram] = (listener, event, form)
-        listener.hear(event, form, heard_at)
+        hearing = self._known[datagram] = Hearing(listener, AdvertReceived(packet.source, advert), form)
+        listener.hear(hearing, heard_at)
+
+    def _refuse_foreign(self, packet: Packet, peers: frozenset[IPAddress]) -> None:
+        if peers and packet.destination.is_multicast:
+            raise AdvertError(DropReason.DESTINATION, "sent to the group, and this router has unicast peers")
+        if peers and packet.source not in peers:
+            raise AdvertError(DropReason.SOURCE, f"{packet.source} is no unicast_peer of this router")
+        if not peers and packet.destination != self.family.group:
+            raise AdvertError(DropReason.DESTINATION, f"sent to {packet.destination}, not to {self.family.group}")
 
     def _strangers_readable(self) -> None:
         if self._socket is None:

@@ -7,8 +7,9 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from vrrpd.channel import Begin, Holds
+from vrrpd.channel import Anomalous, Begin, Entered, Holds
 from vrrpd.config.model import Config, VrrpInstance
+from vrrpd.histogram import Histogram
 from vrrpd.ledger import Ledger, RouterKey
 from vrrpd.net.addresses import leftover_removal
 from vrrpd.net.links import InterfaceAddress, Link
@@ -18,7 +19,6 @@ from vrrpd.speaker import realtime
 from vrrpd.speaker.driver import RouterDriver
 from vrrpd.speaker.host import Host
 from vrrpd.speaker.kernel import Kernel
-from vrrpd.speaker.lag import LagHistogram
 from vrrpd.speaker.lease import Lease
 from vrrpd.speaker.pacer import Pacer
 from vrrpd.speaker.port import Port
@@ -40,7 +40,7 @@ class Speaker:
         loop: uvloop's.
         begin: the configuration, whether the routers are to stay BACKUP, and what to add to their priorities.
         ledger: what an earlier speaker has left.
-        tell: takes the news of who holds addresses.
+        tell: takes the news of the routers.
 
     Raises:
         OSError: the kernel refuses a socket that every router needs.
@@ -51,10 +51,10 @@ class Speaker:
         loop: asyncio.AbstractEventLoop,
         begin: Begin,
         ledger: Ledger,
-        tell: Callable[[Holds], None],
+        tell: Callable[[Holds | Entered | Anomalous], None],
     ) -> None:
         self.kernel = Kernel()
-        self.lag = LagHistogram()
+        self.lag = Histogram()
         self._loop = loop
         timers, rate_limit = Timers(loop, self._woke), RateLimit()
         lease = Lease(self.kernel, timers, rate_limit, self._held)

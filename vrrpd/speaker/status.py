@@ -13,6 +13,7 @@ from vrrpd.speaker.port import Port
 def router_status(driver: RouterDriver) -> dict[str, Any]:
     """One entry of `routers`."""
     instance, router = driver.instance, driver.router
+    driver.catch_up()
     master_address, master_priority = None, None
     if router.state is State.MASTER:
         master_address, master_priority = router.address, router.priority
@@ -30,13 +31,19 @@ def router_status(driver: RouterDriver) -> dict[str, Any]:
         "priority": instance.priority,
         "effective_priority": router.priority,
         "advert_int": instance.advert_int,
+        "unicast_peer": [str(peer) for peer in instance.unicast_peer],
         "master_advert_int": seconds(router.active_adver_interval),
         "master_down_interval": seconds(router.active_down_interval),
         "master_address": None if master_address is None else str(master_address),
         "master_priority": master_priority,
         "last_transition": driver.last_transition.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         "vips": [
-            {"address": str(vip.config), "dev": vip.config.dev, "present": vip.present, "hosts_own": vip.hosts_own}
+            {
+                "address": str(vip.config),
+                "dev": vip.config.dev,
+                "present": vip.present or vip.foreign,
+                "hosts_own": vip.hosts_own,
+            }
             | ({"error": vip.error} if vip.error else {})
             for vip in driver.vips
         ],
@@ -61,7 +68,11 @@ def fault_status(instance: VrrpInstance, reason: str) -> dict[str, Any]:
         "master_address": None,
         "master_priority": None,
         "last_transition": None,
-        "vips": [{"address": str(vip), "dev": vip.dev, "present": False} for vip in instance.virtual_ipaddress],
+        "unicast_peer": [str(peer) for peer in instance.unicast_peer],
+        "vips": [
+            {"address": str(vip), "dev": vip.dev, "present": False, "hosts_own": False}
+            for vip in instance.virtual_ipaddress
+        ],
         "counters": Counters().as_dict(),
     }
 

@@ -41,16 +41,21 @@ HEAD_START = 0.0004
 class Deadline:
     """One timer. It is cheap to put off: only the time is noted until the old one has passed."""
 
-    __slots__ = ("_head_start", "_queued", "_rehearse", "_timers", "callback", "when")
+    __slots__ = ("_catch_up", "_head_start", "_queued", "_rehearse", "_timers", "callback", "when")
 
     def __init__(
-        self, timers: "Timers", callback: Callable[[], None], rehearse: Callable[[], None] | None = None
+        self,
+        timers: "Timers",
+        callback: Callable[[], None],
+        rehearse: Callable[[], None] | None = None,
+        catch_up: Callable[[], None] | None = None,
     ) -> None:
         self.when: float | None = None
         """On `time.monotonic`; None: not running."""
         self.callback = callback
         self._timers = timers
         self._rehearse = rehearse
+        self._catch_up = catch_up
         self._head_start = HEAD_START if rehearse else 0.0
         self._queued: float | None = None
 
@@ -69,6 +74,8 @@ class Deadline:
         """Whether the entry of that time is not, or no longer, the one to run out by; if so, it may be dropped."""
         if self._queued != queued:
             return True  # a later call of `at` with an earlier time has its own entry
+        if self._catch_up:
+            self._catch_up()
         if self.when is not None and self.when - self._head_start <= queued:
             return False
         self._queued = None
@@ -167,7 +174,13 @@ class Timers:
             raise OSError(ctypes.get_errno(), "timerfd_create: " + os.strerror(ctypes.get_errno()))
         loop.add_reader(self._fd, self._expired)
 
-    def deadline(self, callback: Callable[[], None], *, rehearse: Callable[[], None] | None = None) -> Deadline:
+    def deadline(
+        self,
+        callback: Callable[[], None],
+        *,
+        rehearse: Callable[[], None] | None = None,
+        catch_up: Callable[[], None] | None = None,
+    ) -> Deadline:
         """A timer that is not running yet.
 
         Args:
@@ -175,8 +188,9 @@ class Timers:
             rehearse: for what happens rarely and must be done fast and to the point. It is called `HEAD_START` before,
                 to have the code and the kernel's side of it in the processor's caches; the rest of that time is spun
                 away.
+            catch_up: called before it is decided whether it has run out: it may be put off by what was only noted.
         """
-        return Deadline(self, callback, rehearse)
+        return Deadline(self, callback, rehearse, catch_up)
 
     def beat(self, callback: Callable[[], None]) -> Beat:
         """A timer that is not running yet and shares its wake-ups with others of its interval."""

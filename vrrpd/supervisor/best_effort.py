@@ -8,10 +8,10 @@ import socket
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 from vrrpd.channel import Answer, Message, Ping, Stop, pack
 from vrrpd.supervisor.child import EXIT_FAILED, Child
+from vrrpd.supervisor.requests import Answered, Requests
 
 log = logging.getLogger(__name__)
 
@@ -30,9 +30,6 @@ STABLE_AFTER = 60.0
 PING_INTERVAL = 10.0
 HANGS_AFTER = 45.0
 """Seconds without an answer after which one is taken to hang, and is killed: as another starts, nothing is lost."""
-
-Answered = Callable[[dict[str, Any] | None], None]
-"""Takes what it answers; None: nothing, for it is busy or dead."""
 
 
 class BestEffort:
@@ -60,8 +57,7 @@ class BestEffort:
         self._stopped: Callable[[int], None] | None = None
         self._ping_at: float | None = None
         self._heard_at = 0.0
-        self._waiting: dict[int, tuple[float, Answered]] = {}
-        self._requests = 0
+        self._requests = Requests(ANSWER_TIMEOUT)
         self._unsent = bytearray()
 
     def work(self, channel: socket.socket) -> int:
@@ -75,8 +71,8 @@ class BestEffort:
     @property
     def due(self) -> float | None:
         """When `do_what_is_due` has something to do, on `time.monotonic`."""
-        times = [when for when in (self._start_at, self._kill_at, self._ping_at) if when is not None]
-        return min([*times, *(when for when, _ in self._waiting.values())], default=None)
+        times = (self._start_at, self._kill_at, self._ping_at, self._requests.due)
+        return min((when for when in times if when is not None), default=None)
 
     def do_what_is_due(self, now: float) -> None:
         """Start, kill, give up waiting."""
@@ -93,9 +89,7 @@ class BestEffort:
                 os.kill(self.child.pid, signal.SIGKILL)
             else:
                 self.ask(Ping, lambda _: None)
-        for request in [request for request, (when, _) in self._waiting.items() if now >= when]:
-            _, answered = self._waiting.pop(request)
-            answered(None)
+        self._requests.give_up(now)
 
     @property
     def wanted(self) -> bool:
@@ -135,14 +129,25 @@ class BestEffort:
         self._kill_at = time.monotonic() + STOP_TIMEOUT
         self.tell(Stop())
 
+    def dismiss(self) -> None:
+        """Have it be gone at once: it has nothing to clear away."""
+        self._start_at = self._kill_at = self._ping_at = None
+        if child := self.child:
+            self.child = None
+            for end in (child.channel, child.pidfd):
+                if end in self._selector.get_map():
+                    self._selector.unregister(end)
+            os.kill(child.pid, signal.SIGKILL)
+            os.waitpid(child.pid, 0)
+            child.close()
+        self._requests.give_up()
+
     def ask(self, message: Callable[[int], Message], answered: Answered) -> None:
         """Tell it what wants an answer, with a number of its own."""
         if self.child is None:
             answered(None)
             return
-        self._requests += 1
-        self._waiting[self._requests] = time.monotonic() + ANSWER_TIMEOUT, answered
-        self.tell(message(self._requests))
+        self.tell(message(self._requests.begin(answered)))
 
     def tell(self, message: Message) -> None:
         """Now, or when it reads: the supervisor has others to see to."""
@@ -196,11 +201,10 @@ class BestEffort:
             self._selector.unregister(child.channel)
         self._heard_at = time.monotonic()
         for message in child.inbox.feed(data):
-            if not isinstance(message, Answer):
+            if isinstance(message, Answer):
+                self._requests.answer(message)
+            else:
                 self._said(message)
-            elif message.request in self._waiting:
-                _, answered = self._waiting.pop(message.request)
-                answered(message.result)
 
     def _died(self, child: Child) -> None:
         child.channel.setblocking(True)
@@ -210,9 +214,7 @@ class BestEffort:
         self._selector.unregister(child.pidfd)
         child.close()
         self.child, self._kill_at, self._ping_at = None, None, None
-        for request in [*self._waiting]:
-            _, answered = self._waiting.pop(request)
-            answered(None)
+        self._requests.give_up()
         code = os.waitstatus_to_exitcode(status)
         how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"exited with {code}"
         if self._stopped:

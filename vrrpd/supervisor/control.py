@@ -31,6 +31,8 @@ class Connection:
     def __init__(self, server: "ControlServer", sock: socket.socket) -> None:
         self._server = server
         self._socket = sock
+        self.request: JSON = {}
+        """The object that it sent."""
         self.asked = False
         """Whether its request is here; its answer may take the speaker a while."""
         self._received = b""
@@ -71,8 +73,8 @@ class Connection:
 
     def _dispatch(self, line: bytes) -> None:
         try:
-            request = json.loads(line)
-            command = request["command"]
+            self.request = json.loads(line)
+            command = self.request["command"]
         except (ValueError, KeyError, TypeError, RecursionError):  # the last for what is nested too deeply
             self.answer({"ok": False, "error": 'not a request; send one line such as {"command": "status"}'})
             return
@@ -140,13 +142,14 @@ class ControlServer:
         self.connections[Connection(self, sock)] = None
 
 
-def ask(path: Path, command: str, timeout: float = 10.0) -> JSON:
+def ask(path: Path, command: str, timeout: float = 10.0, **arguments: str) -> JSON:
     """Send `command` to the daemon behind the control socket and return its answer.
 
     Args:
         path: of the socket.
         command: one of the server's commands.
         timeout: seconds to wait for the answer.
+        arguments: of the command.
 
     Raises:
         ControlError: nobody listens there, we may not talk to them, or no answer came.
@@ -155,7 +158,7 @@ def ask(path: Path, command: str, timeout: float = 10.0) -> JSON:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
             sock.settimeout(timeout)
             sock.connect(str(path))
-            sock.sendall(json.dumps({"command": command}).encode() + b"\n")
+            sock.sendall(json.dumps({"command": command, **arguments}).encode() + b"\n")
             answer = b"".join(iter(lambda: sock.recv(1 << 16), b""))
     except PermissionError as error:
         raise ControlError(f"{path}: permission denied; run as the user that runs vrrpd, usually root") from error
@@ -170,13 +173,13 @@ def ask(path: Path, command: str, timeout: float = 10.0) -> JSON:
     return parsed
 
 
-def result_of(path: Path, command: str, timeout: float = 10.0) -> JSON:
+def result_of(path: Path, command: str, timeout: float = 10.0, **arguments: str) -> JSON:
     """What the daemon answers to a command that it does not refuse; arguments as for `ask`.
 
     Raises:
         ControlError: as `ask`; or the daemon refuses, and says why.
     """
-    answer = ask(path, command, timeout)
+    answer = ask(path, command, timeout, **arguments)
     if not answer["ok"]:
         raise ControlError(answer["error"])
     result: JSON = answer["result"]

@@ -2,12 +2,17 @@
 
 import selectors
 import socket
+from collections import deque
 from collections.abc import Callable
 
-from vrrpd.channel import Apply, BeginDirecting, Holds, Message, TellStatus
+from vrrpd.channel import Apply, BeginDirecting, Entered, Holds, Message, TellStatus
 from vrrpd.config.model import Config
 from vrrpd.ledger import RouterKey
-from vrrpd.supervisor.best_effort import Answered, BestEffort
+from vrrpd.supervisor.best_effort import BestEffort
+from vrrpd.supervisor.requests import Answered
+
+UNTOLD_MAX = 4096
+"""Transitions that may wait for a director."""
 
 
 class Directing(BestEffort):
@@ -21,6 +26,8 @@ class Directing(BestEffort):
         self._held: frozenset[RouterKey] = frozenset()
         self._news: set[RouterKey] = set()
         """The routers of which the present speaker has said whether they hold their addresses."""
+        self._to_notify: deque[Entered] = deque(maxlen=UNTOLD_MAX)
+        """What happened while there was none that could call a program."""
 
     def work(self, channel: socket.socket) -> int:
         """Part of `BestEffort`."""
@@ -39,9 +46,24 @@ class Directing(BestEffort):
         if self.child:
             self.ask(lambda request: Apply(request, config), answered)
             return
-        if (config.virtual_servers or config.belongings.exists()) and not self.wanted:
+        needed = config.http or config.virtual_servers or any(instance.notify for instance in config.instances)
+        if (needed or config.belongings.exists()) and not self.wanted:
             self.start()
         answered({})
+
+    def start(self) -> None:
+        """Part of `BestEffort`."""
+        super().start()
+        if self.child:
+            while self._to_notify:
+                self.tell(self._to_notify.popleft())
+
+    def enter(self, entered: Entered) -> None:
+        """A router has entered a state; its program is to be called."""
+        if self.child:
+            self.tell(entered)
+        elif entered.notify:
+            self._to_notify.append(entered)
 
     def status(self, answered: Answered) -> None:
         """Ask for its part of the status."""

@@ -1,8 +1,16 @@
 """What a reload comes to, for those who asked for it and for the log."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from vrrpd.config.model import Config
+
+GLOBAL_SETTINGS = ("http", "vip_lease", "realtime_priority", "memory_lock", "node_settings", "resync_interval")
+"""Keys that concern the whole host, and that a reload changes."""
+UNTOUCHED: Mapping[str, list[str]] = {"added": [], "changed": [], "removed": []}
+"""What the speaker would answer if nothing of its part is other than it was."""
+_NAMES_MAX = 20
+"""That the log has of each kind."""
 
 
 def with_directors(answer: dict[str, Any], directors: dict[str, Any] | None) -> dict[str, Any]:
@@ -14,15 +22,22 @@ def with_directors(answer: dict[str, Any], directors: dict[str, Any] | None) -> 
 
 def summary(result: dict[str, list[str]]) -> str:
     """What was done, for the log."""
-    done = [f"{what} {', '.join(names)}" for what, names in result.items() if names]
+    done = [f"{what} {_listed(names)}" for what, names in result.items() if names]
     return "; ".join(done) or "nothing changed"
 
 
+def _listed(names: Sequence[str]) -> str:
+    more = len(names) - _NAMES_MAX
+    return ", ".join(names[:_NAMES_MAX]) + (f" and {more} more" if more > 0 else "")
+
+
 def changes(before: Config, after: Config) -> dict[str, list[str]]:
-    """The names of the virtual servers that are new, other than they were, or gone."""
+    """What is other than it was, but for the virtual routers: settings, and virtual servers by what becomes of them."""
     old = {server.name: server for server in before.virtual_servers}
     new = {server.name: server for server in after.virtual_servers}
     return {
+        "settings": [key for key in GLOBAL_SETTINGS if getattr(after, key) != getattr(before, key)],
+        "at the next start": ["control_socket"] if after.control_socket != before.control_socket else [],
         "virtual servers added": [name for name in new if name not in old],
         "virtual servers changed": [name for name, server in new.items() if name in old and old[name] != server],
         "virtual servers removed": [name for name in old if name not in new],

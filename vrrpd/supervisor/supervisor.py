@@ -15,10 +15,13 @@ from typing import Any
 from msgspec.structs import replace
 
 from vrrpd import __version__
+from vrrpd.agent.settings import Settings
 from vrrpd.channel import (
+    Anomalous,
     Answer,
     Apply,
     Begin,
+    Entered,
     Holds,
     LogLine,
     Message,
@@ -33,15 +36,22 @@ from vrrpd.config.model import Config
 from vrrpd.config.problems import ConfigError
 from vrrpd.ledger import Ledger, RouterKey
 from vrrpd.speaker import process as speaker_process
-from vrrpd.speaker.resign import resign
 from vrrpd.speaker.status import fault_status
+from vrrpd.supervisor.best_effort import BestEffort
 from vrrpd.supervisor.child import EXIT_FAILED, Child
 from vrrpd.supervisor.claim import claim_namespace
 from vrrpd.supervisor.control import Connection, ControlError, ControlServer
 from vrrpd.supervisor.director import Directing
 from vrrpd.supervisor.log import hand_on
 from vrrpd.supervisor.notify import notify
-from vrrpd.supervisor.reload import changes, summary, with_directors
+from vrrpd.supervisor.reload import UNTOUCHED, changes, summary, with_directors
+from vrrpd.supervisor.requests import Requests
+from vrrpd.supervisor.resign import resign_apart
+from vrrpd.supervisor.show import show
+from vrrpd.supervisor.standby import Standby
+from vrrpd.supervisor.status import gather
+from vrrpd.supervisor.transitions import Transitions
+from vrrpd.supervisor.watcher import Reply, Watching
 
 log = logging.getLogger(__name__)
 
@@ -57,25 +67,23 @@ CRASH_LOOP_PAUSE_MAX = 300.0
 """Seconds without a speaker in a crash loop; doubled each time."""
 STABLE_AFTER = 60.0
 """Seconds that a speaker must have lived for the loop to be over."""
-GLOBAL_SETTINGS = ("vip_lease", "realtime_priority", "memory_lock", "node_settings", "resync_interval")
-"""Keys that concern the whole host, and that a reload changes."""
 FORK_RETRY_DELAY = 1.0
-NEW_STANDBY_DELAY = 1.0
-"""Seconds from a reload, or a standby's death, to a standby that is ready for what is configured."""
 EXIT_OK = 0
-
-Reply = Callable[[dict[str, Any]], None]
 
 
 class Supervisor:
     """The parent process from start to exit.
 
+    Args:
+        origin: where the configuration comes from: a file, or what a watcher says of a cluster.
+        config: the one to begin with.
+
     Raises:
         ControlError: the control socket cannot be had.
     """
 
-    def __init__(self, path: Path, config: Config) -> None:
-        self._path = path
+    def __init__(self, origin: Path | Settings, config: Config) -> None:
+        self._origin = origin
         self._config = config
         self._selector = selectors.DefaultSelector()
         self._commands: dict[str, Callable[[Connection], None]] = {
@@ -83,6 +91,7 @@ class Supervisor:
             "reload": self._reload,
             "drain": partial(self._set_drained, drained=True),
             "undrain": partial(self._set_drained, drained=False),
+            "show": lambda connection: show(connection, self._config),
         }
         self._control = ControlServer(config.control_socket, self._selector, self._commands)
         try:
@@ -93,15 +102,17 @@ class Supervisor:
         self._speaker: Child | None = None
         self._dying: set[Child] = set()
         """Speakers that another has replaced, and that the kernel has not cleared away yet."""
-        self._standby: Child | None = None
-        """Forked and ready, to begin in the moment in which the speaker dies."""
+        self._standby = Standby(self._selector, partial(self._fork, standby=True))
         self._director = Directing(self._selector, self._let_go_in_child, self._director_says)
+        self._watcher: Watching | None = None
+        if isinstance(origin, Settings):
+            self._watcher = Watching(origin, config, self._selector, self._let_go_in_child, self._apply)
+        self._transitions = Transitions(self._tell_of)
         self._burdens: Mapping[RouterKey, int] = {}
         self._ever_started = False
         self._start_at: float | None = 0.0
         self._stopping = False
         self._kill_at: float | None = None
-        self._new_standby_at: float | None = None
         self._crashes: deque[float] = deque(maxlen=CRASHES_TOLERATED)
         self._crash_loop_pause = CRASH_LOOP_PAUSE
         self._restarts = 0
@@ -109,8 +120,7 @@ class Supervisor:
         self._wake = socket.socketpair()
         self._born = time.monotonic()
         self._ledger = Ledger()
-        self._replies: dict[int, tuple[float, Reply]] = {}
-        self._requests = 0
+        self._requests = Requests(ANSWER_TIMEOUT)
         self._exit_code: int | None = None
 
     def run(self) -> int:
@@ -129,7 +139,7 @@ class Supervisor:
                     key.data()
         finally:
             signal.set_wakeup_fd(-1)
-            self._dismiss_standby()
+            self._standby.dismiss()
             self._control.close()
             self._selector.close()
             wake.close()
@@ -137,9 +147,9 @@ class Supervisor:
         return self._exit_code
 
     def _pause(self) -> float | None:
-        times = (self._start_at, self._kill_at, self._new_standby_at, self._director.due)
+        times = [self._start_at, self._kill_at, self._standby.due, self._requests.due]
+        times += (child.due for child in self._best_effort)
         due = [when for when in times if when is not None]
-        due += [when for when, _ in self._replies.values()]
         return max(0.0, min(due) - time.monotonic()) if due else None
 
     def _do_what_is_due(self) -> None:
@@ -151,34 +161,24 @@ class Supervisor:
             log.error("the speaker did not stop within %g s; killing it", self._stop_timeout)
             self._kill_at = None
             os.kill(self._speaker.pid, signal.SIGKILL)
-        if self._new_standby_at is not None and now >= self._new_standby_at:
-            self._new_standby_at = None
-            self._dismiss_standby()
+        if self._standby.due is not None and now >= self._standby.due:
+            self._standby.dismiss()
             self._keep_standby()
-        self._director.do_what_is_due(now)
-        for request in [request for request, (when, _) in self._replies.items() if now >= when]:
-            _, reply = self._replies.pop(request)
-            reply({"ok": False, "error": f"the speaker did not answer within {ANSWER_TIMEOUT:g} s; look at its log"})
+        for child in self._best_effort:
+            child.do_what_is_due(now)
+        self._requests.give_up(now)
+
+    @property
+    def _best_effort(self) -> tuple[BestEffort, ...]:
+        return (self._director, self._watcher) if self._watcher else (self._director,)
 
     def _keep_standby(self) -> None:
-        if self._standby is None and not self._stopping and self._speaker:
-            try:
-                standby = self._standby = self._fork(standby=True)
-                self._selector.register(standby.pidfd, selectors.EVENT_READ, self._standby_died)
-            except OSError as error:
-                log.warning("cannot fork a standby, so that a crash will take longer to mend: %s", error.strerror)
-
-    def _standby_died(self) -> None:
-        if self._standby:
-            log.warning("standby %d died; starting another", self._standby.pid)
-            self._dismiss_standby()
-            self._new_standby_at = time.monotonic() + NEW_STANDBY_DELAY
+        if self._speaker and not self._stopping:
+            self._standby.keep()
 
     def _start_speaker(self) -> None:
-        if self._standby:
-            self._selector.unregister(self._standby.pidfd)
         try:
-            speaker, self._standby = self._standby or self._fork(standby=False), None
+            speaker = self._standby.take() or self._fork(standby=False)
         except OSError as error:
             log.critical("cannot fork a speaker: %s; next try in %g s", error.strerror, FORK_RETRY_DELAY)
             self._start_at = time.monotonic() + FORK_RETRY_DELAY
@@ -208,7 +208,7 @@ class Supervisor:
     def _let_go_in_child(self) -> None:
         """A child that kept what is the parent's would not notice that the parent, or another child, has died."""
         signal.set_wakeup_fd(-1)
-        for child in (self._speaker, self._standby, self._director.child, *self._dying):
+        for child in (self._speaker, self._standby.child, *(each.child for each in self._best_effort), *self._dying):
             if child:
                 child.close()
         for end in self._wake:
@@ -241,13 +241,25 @@ class Supervisor:
             self._keep_standby()
             if not self._director.wanted:  # after the speakers: they are waited for
                 self._director.configure(self._config)
-        elif isinstance(message, Answer) and message.request in self._replies:
-            _, reply = self._replies.pop(message.request)
-            reply({"ok": True, "result": message.result})
+            if self._watcher and not self._watcher.wanted:
+                self._watcher.start()
+        elif isinstance(message, Answer):
+            self._requests.answer(message)
+        elif isinstance(message, Entered):
+            self._transitions.enter(message)
+        elif isinstance(message, Anomalous) and self._watcher:
+            self._watcher.tell(message)
+
+    def _tell_of(self, entered: Entered) -> None:
+        self._director.enter(entered)
+        if self._watcher:
+            self._watcher.tell(entered)
 
     def _director_says(self, message: Message) -> None:
         if isinstance(message, LogLine):
             hand_on(message)
+            if self._watcher and message.level >= logging.ERROR:
+                self._watcher.tell(message)
         elif isinstance(message, SetBurdens):
             self._burdens = message.burdens
             if self._speaker:
@@ -280,7 +292,7 @@ class Supervisor:
         if self._stopping and self._speaker in (speaker, None):
             if code:
                 log.error("the speaker %s while it was to stop: removing what it may have left", how)
-                self._resign()
+                resign_apart(self._config, self._ledger)
             self._end(EXIT_OK if code == 0 else EXIT_FAILED)
         elif not self._ever_started:
             log.critical("the speaker could not start")
@@ -291,9 +303,7 @@ class Supervisor:
     def _restart(self, speaker: Child) -> None:
         now = time.monotonic()
         self._restarts += 1
-        for request in [*self._replies]:
-            _, reply = self._replies.pop(request)
-            reply({"ok": False, "error": "the speaker died before it answered; look at its log"})
+        self._requests.give_up()
         self._crashes.append(now)
         looping = len(self._crashes) == CRASHES_TOLERATED and now - self._crashes[0] < CRASH_WINDOW
         if now - speaker.born > STABLE_AFTER:
@@ -306,36 +316,13 @@ class Supervisor:
                 "every router is in FAULT; next try in %g s",
                 *(speaker.pid, CRASHES_TOLERATED, CRASH_WINDOW, pause),
             )
-            self._resign()
+            resign_apart(self._config, self._ledger)
             self._director.hold_nothing()
+            self._transitions.fail("the speaker keeps crashing")
             self._start_at = now + pause
         else:
             self._start_speaker()  # before anything that could wait, such as the log
             log.error("speaker %d died; another goes on", speaker.pid)
-
-    def _dismiss_standby(self) -> None:
-        if self._standby:
-            self._selector.unregister(self._standby.pidfd)
-            os.kill(self._standby.pid, signal.SIGKILL)  # it holds nothing
-            os.waitpid(self._standby.pid, 0)
-            self._standby.close()
-            self._standby = None
-
-    def _resign(self) -> None:
-        """In a process of its own: what kills the speaker might kill this, too."""
-        try:
-            pid = os.fork()
-        except OSError as error:
-            log.critical("cannot fork: %s; the addresses go when their lease ends", error.strerror)
-            return
-        if not pid:
-            try:
-                resign(self._config, self._ledger)
-            except OSError as error:
-                log.critical("cannot resign: %s; the addresses go when their lease ends", error)
-            finally:
-                os._exit(0)
-        os.waitpid(pid, 0)
 
     @property
     def _stop_timeout(self) -> float:
@@ -356,6 +343,11 @@ class Supervisor:
             return
         self._stopping = True
         log.info("stopping")
+        if self._watcher:
+            self._watcher.dismiss()
+            if not self._watcher.settings.release_vips:
+                self._abandon()
+                return
         notify("STOPPING=1")
         self._start_at = None
         if self._speaker is None:
@@ -363,6 +355,16 @@ class Supervisor:
             return
         self._kill_at = time.monotonic() + self._stop_timeout
         self._speaker.send(Stop())
+
+    def _abandon(self) -> None:
+        """End as if killed: the addresses stay until their lease ends, virtual servers until another life."""
+        log.info("the virtual addresses stay until their lease ends")
+        self._standby.dismiss()
+        self._director.dismiss()
+        if self._speaker:
+            os.kill(self._speaker.pid, signal.SIGKILL)
+            os.waitpid(self._speaker.pid, 0)
+        self._exit_code = EXIT_OK
 
     def _end(self, code: int) -> None:
         """The addresses are gone; now the virtual servers go, and then we."""
@@ -376,23 +378,20 @@ class Supervisor:
         if self._speaker is None:
             reply({"ok": False, "error": "the speaker is not running; look at its log"})
             return
-        self._requests += 1
-        self._replies[self._requests] = (time.monotonic() + ANSWER_TIMEOUT, reply)
-        self._speaker.send(message(self._requests))
+
+        def answered(result: dict[str, Any] | None) -> None:
+            failure = f"the speaker died, or did not answer within {ANSWER_TIMEOUT:g} s; look at its log"
+            reply({"ok": False, "error": failure} if result is None else {"ok": True, "result": result})
+
+        self._speaker.send(message(self._requests.begin(answered)))
 
     def _status(self, connection: Connection) -> None:
-        self._director.status(partial(self._status_with, connection))
+        gather(self._director, self._watcher, partial(self._status_with, connection))
 
-    def _status_with(self, connection: Connection, directors: dict[str, Any] | None) -> None:
-        """With the director's part, if there is one."""
-        if directors is None:
-            directors = {"virtual_servers": []}
-            if self._director.wanted:
-                directors["ipvs"] = {"errors": ["the director does not answer: it is busy, hangs, or starts"]}
-
+    def _status_with(self, connection: Connection, others: dict[str, Any]) -> None:
         def reply(answer: dict[str, Any]) -> None:
             if answer["ok"]:
-                answer["result"] = self._about() | answer["result"] | directors
+                answer["result"] = self._about() | answer["result"] | others
             connection.answer(answer)
 
         if self._speaker is None:
@@ -420,11 +419,12 @@ class Supervisor:
         return {
             "version": __version__,
             "uptime_seconds": round(time.monotonic() - self._born, 3),
-            "configuration": str(self._path),
+            "configuration": str(self._origin),
             "processes": {
                 "supervisor": os.getpid(),
                 "speaker": self._speaker.pid if self._speaker else None,
                 "director": self._director.child.pid if self._director.child else None,
+                **({"watcher": self._watcher.child.pid if self._watcher.child else None} if self._watcher else {}),
             },
             "speaker_restarts": self._restarts,
             "director_restarts": self._director.restarts,
@@ -450,28 +450,38 @@ class Supervisor:
             log.error("reload refused, nothing changed:\n%s", error)  # noqa: TRY400
 
     def _load_and_apply(self, reply: Reply) -> None:
-        config = load(self._path)
-        before = self._config
-        settings = {
-            "settings": [key for key in GLOBAL_SETTINGS if getattr(config, key) != getattr(before, key)],
-            "at the next start": ["control_socket"] if config.control_socket != before.control_socket else [],
-        }
-        config = replace(config, control_socket=before.control_socket)
-
-        settings |= changes(before, config)
+        origin = self._origin
+        if isinstance(origin, Settings):
+            error = f"there is no file to reload: the configuration is what {origin} says, and follows it by itself"
+            reply({"ok": False, "error": error})
+            return
 
         def applied(answer: dict[str, Any]) -> None:
             if answer["ok"]:
-                answer["result"] |= settings
-                log.info("reloaded %s: %s", self._path, summary(answer["result"]))
+                log.info("reloaded %s: %s", origin, summary(answer["result"]))
+            reply(answer)
+
+        self._apply(load(origin), applied)
+
+    def _apply(self, config: Config, reply: Reply) -> None:
+        """Make `config` the one in force; the reply says what that came to."""
+        before = self._config
+        changed = changes(before, config)
+        config = replace(config, control_socket=before.control_socket)
+
+        def applied(answer: dict[str, Any]) -> None:
+            if answer["ok"]:
+                answer["result"] |= changed
             self._director.configure(config, lambda directors: reply(with_directors(answer, directors)))
 
         self._config = config
         if self._speaker is None:  # the next one begins with it
             applied({"ok": True, "result": {}})
-            return
-        self._ask(lambda request: Apply(request, _speakers(config)), applied)
-        self._new_standby_at = time.monotonic() + NEW_STANDBY_DELAY
+        elif _speakers(config) == _speakers(before):
+            applied({"ok": True, "result": dict(UNTOUCHED)})
+        else:
+            self._ask(lambda request: Apply(request, _speakers(config)), applied)
+            self._standby.renew_soon()
 
 
 def _note_only(_number: int, _frame: object) -> None:

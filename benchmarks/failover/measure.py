@@ -1,0 +1,207 @@
+"""One run: a fault is inflicted, watched and undone, and what clients and the link saw of it."""
+
+import random
+import time
+from collections.abc import Iterator
+from itertools import groupby, pairwise
+from typing import Any, Final
+
+from msgspec import Struct
+
+from benchmarks.failover.adverts import Adverts, Mastership
+from benchmarks.failover.arena import Arena
+from benchmarks.failover.faults import Fault, bound
+from benchmarks.failover.results import Passage, Run, Segment, Timeline
+from benchmarks.failover.setting import REFERENCE
+from vrrpd.lan.capture import Capture
+from vrrpd.lan.probe import Probe, ProbeResult
+
+PATIENCE: Final = 0.25
+"""Seconds after which an answer counts as none: a client would have tried again."""
+LEAD: Final = 0.1
+"""Seconds before the fault from which probes are counted: an outage begins with one that was answered."""
+NOISE_LIMIT: Final = 0.01
+"""Seconds that the prober may be late; a run in which it was later says more of the machine than of the speaker."""
+RESTORE_TIMEOUT: Final = 20.0
+"""Seconds after which clients are not served again."""
+_STEADY: Final = 0.3
+"""Seconds for which every probe must be answered before it is over."""
+_POLL: Final = 0.02
+_FLOW: Final = "flow"
+_FLOW_GAP: Final = 0.02
+"""Seconds between two echoes from which on a stream has stood still."""
+
+
+class Span(Struct, frozen=True):
+    """From when to when, `time.monotonic()` seconds."""
+
+    start: float
+    end: float
+
+
+def measure(arena: Arena, fault: Fault, number: int, *, load: str = "", noise_limit: float = NOISE_LIMIT) -> Run:
+    """Do it once; everything is as before in the end.
+
+    Args:
+        arena: where.
+        fault: what.
+        number: of the run; the first keeps its timeline.
+        load: what the machine is burdened with, for the record.
+        noise_limit: seconds that the prober may be late.
+
+    Raises:
+        ArenaError: the routers do not come back to what they were.
+    """
+    arena.wake()
+    try:
+        arena.wait_calm()
+        fault.prepare(arena)
+        with Capture(arena.lan) as capture:
+            # At any moment between two adverts, and with some before it.
+            time.sleep(LEAD + (3 + random.random()) * arena.setting.advert_int)
+            began = time.monotonic()
+            fault.inflict(arena)
+            restored = _watch(arena, began)
+            ended = time.monotonic()
+            fault.undo(arena)
+            arena.wait_calm()
+            whole = time.monotonic()
+            time.sleep(PATIENCE + LEAD)  # the last answers
+        adverts = arena.adverts(capture)
+    finally:
+        arena.rest()
+    span = Span(began, ended)
+    results = {name: arena.answers(name, began - LEAD, ended) for name in arena.probers}
+    noise = max(result.longest_pause for result in results.values()) - arena.setting.probe_interval
+    change: dict[str, Any] = _change(adverts, span, arena) if fault.takeover else {}
+    return Run(
+        speaker=arena.speaker.name,
+        advert_int=arena.setting.advert_int,
+        fault=fault.name,
+        number=number,
+        load=load,
+        noise_ms=_ms(max(0.0, noise)),
+        noisy=noise > noise_limit or bool(capture.dropped),
+        during={name: passage(result, name) for name, result in results.items()},
+        back={name: passage(arena.answers(name, ended - LEAD, whole), name) for name in arena.probers},
+        two_masters_ms=_ms(adverts.two_masters(began, ended)),
+        back_two_masters_ms=_ms(adverts.two_masters(ended, whole)),
+        flaps=max(0, len(_changes(adverts, span)) - fault.changes),
+        restored=restored,
+        timeline=None if number else _timeline(arena, adverts, results, span),
+        **change,
+    )
+
+
+def _watch(arena: Arena, began: float) -> bool:
+    """Wait until nothing will come any more; whether clients are served."""
+    interval = arena.setting.advert_int
+    dead = arena.speaker.intervals_until_dead or 4.0
+    earliest = began + dead * interval + max(0.5, interval)
+    while True:
+        now = time.monotonic()
+        recent = arena.answers(REFERENCE, now - _STEADY - PATIENCE, now - PATIENCE)
+        if now > earliest and now - began > _STEADY + PATIENCE and recent.probes and not _lost(recent):
+            return True
+        if now > began + max(RESTORE_TIMEOUT, 8 * interval):
+            return False
+        time.sleep(_POLL)
+
+
+def _lost(result: ProbeResult) -> list[Probe]:
+    return [probe for probe in result.probes if not _answered(probe)]
+
+
+def _answered(probe: Probe) -> bool:
+    return probe.answered_at is not None and probe.answered_at - probe.sent_at <= PATIENCE
+
+
+def passage(result: ProbeResult, name: str) -> Passage:
+    """Sum up."""
+    if name == _FLOW:
+        return _flow(result)
+    longest = max(result.outages(PATIENCE), key=lambda outage: outage.seconds, default=None)
+    return Passage(
+        probes=len(result.probes),
+        lost=len(_lost(result)),
+        outage_ms=_ms(longest.seconds) if longest else 0.0,
+        resolution_ms=_ms(longest.resolution) if longest else 0.0,
+    )
+
+
+def _flow(result: ProbeResult) -> Passage:
+    """Of a stream, whose data wait for each other: how long nothing came, rather than which was late."""
+    times = sorted(probe.answered_at for probe in result.probes if probe.answered_at is not None)
+    ends = [*times, result.probes[-1].sent_at] if result.probes else []
+    silence = max((after - before for before, after in pairwise(ends)), default=0.0)
+    return Passage(
+        probes=len(result.probes),
+        lost=len(_lost(result)),
+        outage_ms=_ms(silence) if silence > _FLOW_GAP else 0.0,
+        connections=max(1, len({probe.answered_by for probe in result.probes if probe.answered_by})),
+    )
+
+
+def _changes(adverts: Adverts, span: Span) -> list[Mastership]:
+    """Each time that another router than before began to advertise."""
+    before = next((one.router for one in reversed(adverts.masterships) if one.start <= span.start), None)
+    found = []
+    for one in adverts.masterships:
+        if span.start < one.start <= span.end and one.router != before:
+            found.append(one)
+            before = one.router
+    return found
+
+
+def _change(adverts: Adverts, span: Span, arena: Arena) -> dict[str, Any]:
+    """Who took over, how long it took, and when the link was told."""
+    changes = _changes(adverts, span)
+    old = next((one for one in reversed(adverts.masterships) if one.start <= span.start), None)
+    if not changes or old is None:
+        return {}
+    new = changes[0]
+    resigned = old.resigned is not None and span.start <= old.resigned <= new.start
+    said = [at for at, router, priority in adverts.heard if router == old.router and at < new.start and priority]
+    last = old.resigned if resigned and old.resigned is not None else said[-1]
+    priority = next(router.routers[0].priority for router in arena.routers if router.host.name == new.router)
+    announced = adverts.announced(max(last, span.start))
+    return {
+        "successor": new.router,
+        "detection_ms": _ms(new.start - last),
+        "bound_ms": _ms(
+            bound(
+                arena.setting.advert_int,
+                priority,
+                resigned=resigned,
+                intervals_until_dead=arena.speaker.intervals_until_dead,
+            )
+        ),
+        "announced_ms": None if announced is None or announced > span.end else _ms(announced - new.start),
+    }
+
+
+def _timeline(arena: Arena, adverts: Adverts, results: dict[str, ProbeResult], span: Span) -> Timeline:
+    sent: dict[str, list[float]] = {}
+    for at, router, _ in adverts.heard:
+        if span.start - LEAD <= at <= span.end:
+            sent.setdefault(router, []).append(_ms(at - span.start))
+    return Timeline(
+        segments={name: list(_segments(arena, result, span.start, name)) for name, result in results.items()},
+        adverts=sent,
+        announcements=[_ms(at - span.start) for at in adverts.announcements(span.start - LEAD, span.end)],
+    )
+
+
+def _segments(arena: Arena, result: ProbeResult, began: float, name: str) -> Iterator[Segment]:
+    def fate(probe: Probe) -> str | None:
+        if not _answered(probe):
+            return None
+        return "" if name == _FLOW else arena.name_of(probe.hops) or ""
+
+    for who, probes in groupby(result.probes, fate):
+        some = list(probes)
+        yield Segment(_ms(some[0].sent_at - began), _ms(some[-1].sent_at - began), who)
+
+
+def _ms(seconds: float) -> float:
+    return round(seconds * 1e3, 3)

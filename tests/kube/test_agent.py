@@ -1,0 +1,323 @@
+"""`vrrpd agent` on the nodes of a cluster with a real API server: what a user sees of it."""
+
+import os
+import signal
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.kube import manifests
+from tests.kube.nodes import ROUTER, VIP, Agent, Gateway, Nodes, OldNode, one_master
+from tests.kube.server import ApiServer
+from tests.peers import DEADLINE, Network, eventually, network, pytest_runtest_makereport, wait_served_by
+from vrrpd.lan.capture import Capture
+from vrrpd.lan.probe import Prober
+from vrrpd.supervisor.control import ask
+
+__all__ = ["network", "pytest_runtest_makereport"]
+
+pytestmark = [pytest.mark.kube, pytest.mark.namespaces]
+
+OTHER = "192.0.2.101"
+SLICE = "/apis/discovery.k8s.io/v1/namespaces/{}/endpointslices"
+
+
+Rights = dict[str, object]
+WithRights = Callable[..., Nodes]
+
+
+@pytest.fixture
+def with_rights(network: Network, api: ApiServer, namespace: str) -> Iterator[WithRights]:
+    """Makes nodes whose agents have certain rights, and no others."""
+    with Gateway(api) as gateway:
+
+        def make(*rights: Rights) -> Nodes:
+            token = api.account(namespace, "vrrpd", *rights)
+            return Nodes(network, api, gateway, namespace, api.kubeconfig(token))
+
+        yield make
+
+
+@pytest.fixture
+def nodes(with_rights: WithRights) -> Nodes:
+    """Agents with the rights that they ask for."""
+    return with_rights(manifests.OWN, manifests.SLICES, manifests.EVENTS)
+
+
+@pytest.fixture
+def tutorial(with_rights: WithRights) -> Nodes:
+    """Agents with the rights of kube-keepalived-vip's tutorial."""
+    return with_rights(manifests.NARROW)
+
+
+def start_alone(nodes: Nodes, *flags: str) -> Agent:
+    """An agent that is MASTER soon."""
+    agent = nodes.agent(nodes.node("bs-01"), "--advert-int=0.05", *flags)
+    agent.start()
+    agent.wait_until("MASTER", DEADLINE)
+    return agent
+
+
+def asked(agent: Agent, page: str) -> str:
+    """What the agent answers by HTTP; empty: nothing."""
+
+    def ask_it() -> str:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:8080{page}", timeout=5) as answer:
+                return str(answer.read().decode())
+        except OSError:
+            return ""
+
+    return agent.host.call(ask_it)
+
+
+def test_the_tutorial(tutorial: Nodes) -> None:
+    nodes = tutorial
+    nodes.vips(**{VIP: ""})
+    agents = nodes.agents("bs-01", "bs-02", "bs-03", flags=())
+    client = nodes.network.lan.host("client")
+    with Prober(client, VIP) as prober:
+        master = one_master(agents)
+        wait_served_by(prober, master)
+        for agent in agents:
+            eventually(lambda agent=agent: asked(agent, "/health") == "OK", "it is well")  # type: ignore[misc]
+        master.kill()
+        rest = [agent for agent in agents if agent is not master]
+        wait_served_by(prober, one_master(rest))
+    priorities = [agent.status()["routers"][0]["priority"] for agent in rest]
+    assert priorities == [100 + agents.index(agent) for agent in rest]
+    for agent in rest:
+        assert "(vips) Entering BACKUP STATE" in agent.log
+        assert "may not list endpointslices.discovery.k8s.io" in agent.log
+        assert 'resources: ["endpointslices"]' in agent.log
+        assert 'resources: ["events"]' in agent.log
+
+
+def test_a_service_and_its_endpoints_become_a_virtual_server_that_follows_them(nodes: Nodes) -> None:
+    api, namespace = nodes.api, nodes.namespace
+    api.apply(f"{nodes.core}/services", manifests.service("web"))
+    api.apply(SLICE.format(namespace), manifests.endpoint_slice("web-1", "web", "198.51.100.1"))
+    nodes.vips(**{VIP: "", OTHER: f"{namespace}/web:DR"})
+    agent = start_alone(nodes)
+    before = agent.status()["routers"][0]["counters"]
+    eventually(lambda: f'address = "{OTHER}"' in agent.shown(), "the virtual server")
+    # DR cannot map the port.
+    wrong = "port 80: DR cannot map it to 8080"
+    eventually(lambda: wrong in agent.log, "it is told")
+    nodes.vips(**{VIP: "", OTHER: f"{namespace}/web"})
+    eventually(lambda: 'address = "198.51.100.1"' in agent.shown(), "its endpoint")
+    api.apply(SLICE.format(namespace), manifests.endpoint_slice("web-1", "web", "198.51.100.2", "198.51.100.3"))
+    eventually(lambda: '"198.51.100.1"' not in agent.shown() and '"198.51.100.3"' in agent.shown(), "its endpoints")
+    after = agent.status()["routers"][0]["counters"]
+    assert after["transitions"] == before["transitions"]
+    if not Path("/proc/net/ip_vs").exists():
+        assert "no IPVS" in agent.status()["ipvs"]["errors"][0]
+        eventually(lambda: any("no IPVS" in each["message"] for each in nodes.events()), "an Event says so")
+    assert "Entering" not in agent.log.partition("MASTER STATE")[2]
+
+
+def test_nodes_fail_over_while_there_is_no_api_server_and_follow_it_when_it_is_back(nodes: Nodes) -> None:
+    nodes.vips(**{VIP: ""})
+    agents = nodes.agents("bs-01", "bs-02", "bs-03")
+    client = nodes.network.lan.host("client")
+    with Prober(client, VIP) as prober:
+        master = one_master(agents)
+        wait_served_by(prober, master)
+        with nodes.api.unseen():
+            master.kill()
+            rest = [agent for agent in agents if agent is not master]
+            second = one_master(rest)
+            wait_served_by(prober, second)
+            # It comes back with everything changed.
+            nodes.vips(**{OTHER: ""})
+            nodes.api.request("DELETE", f"/api/v1/nodes/{master.host.name}")
+        nodes.api.start()
+        eventually(lambda: second.host.has_address(OTHER), "the new address")
+        eventually(lambda: not second.host.has_address(VIP), "the old one is gone")
+    names = sorted(agent.host.name for agent in rest)
+    eventually(
+        lambda: (
+            [agent.status()["routers"][0]["priority"] for agent in rest]
+            == [100 + names.index(agent.host.name) for agent in rest]
+        ),
+        "the places of those that are left",
+    )
+
+
+def test_an_agent_that_starts_without_an_api_server_goes_on_with_the_last_configuration(nodes: Nodes) -> None:
+    nodes.vips(**{VIP: ""})
+    agent = start_alone(nodes)
+    eventually(lambda: agent.control_socket.with_name("vrrpd.sock.toml").exists(), "it is kept")
+    agent.stop()
+    assert not agent.host.has_address(VIP)
+    nodes.gateway.close(agent.host)
+    agent.start()
+    agent.wait_until("MASTER", DEADLINE)
+    nodes.vips(**{OTHER: ""})
+    nodes.gateway.open(agent.host)
+    eventually(lambda: agent.host.has_address(OTHER), "what has changed meanwhile")
+    # What others are to be is no concern of an agent with another ConfigMap, or another VRID.
+    agent.stop()
+    nodes.gateway.close(agent.host)
+    other = nodes.agent(agent.host, "--vrid=51")
+    other.start()
+    eventually(lambda: other.control_socket.exists() and "routers" in other.status(), "it answers")
+    assert other.status()["routers"] == []
+
+
+def test_a_config_map_that_is_deleted_takes_its_addresses_along_and_says_so(nodes: Nodes) -> None:
+    nodes.vips(**{VIP: ""})
+    agents = nodes.agents("bs-01", "bs-02")
+    master = one_master(agents)
+    nodes.api.request("DELETE", f"{nodes.core}/configmaps/vip-configmap")
+    for agent in agents:
+        eventually(lambda agent=agent: not agent.status()["routers"], "no router is left")  # type: ignore[misc]
+    assert not master.host.has_address(VIP)
+    for agent in agents:
+        assert f"ERROR ConfigMap {nodes.config_map}: there is none: no address is held; create it" in agent.log
+    nodes.vips(**{VIP: ""})
+    assert one_master(agents).host.has_address(VIP)
+
+
+def test_what_is_wrong_is_in_the_log_and_in_events_and_the_rest_goes_on(nodes: Nodes) -> None:
+    nodes.vips(**{VIP: "", "192.0.2.999": "", OTHER: "nonsense", "192.0.2.102": f"{nodes.namespace}/none"})
+    agents = nodes.agents("bs-01", "bs-02")
+    master = one_master(agents)
+    assert [vip["address"] for vip in master.status()["routers"][0]["vips"]] == [f"{VIP}/32", "192.0.2.102/32"]
+    wrong = ('192.0.2.999: "192.0.2.999" is not an IP address', f'{OTHER}: "nonsense" names no service')
+    missing = f"192.0.2.102: there is no service {nodes.namespace}/none"
+    for agent in agents:
+        assert all(f"ConfigMap {nodes.config_map}: {each}" in agent.log for each in (*wrong, missing))
+
+    def said() -> set[str]:
+        return {f"{each['type']} {each['reason']} {each['message'].partition(';')[0]}" for each in nodes.events()}
+
+    expected = {f"Warning InvalidEntry ConfigMap {nodes.config_map}: {each}" for each in wrong}
+    eventually(lambda: expected <= said(), "the Events of what is wrong")
+    priority = master.status()["routers"][0]["priority"]
+    expected = {
+        f"Normal Master node {master.host.name}: vips is MASTER, priority {priority}: no master was heard",
+        "Normal Backup node bs-01: vips is BACKUP, priority 100: startup",
+    }
+    eventually(lambda: expected <= said(), f"the Events of states: {said()}")
+    # One Event for what both say, counted.
+    entry = [each for each in nodes.events() if "192.0.2.999" in each["message"]]
+    eventually(lambda: [each["count"] for each in nodes.events() if "192.0.2.999" in each["message"]] == [2], "count")
+    assert entry[0]["involvedObject"]["name"] == "vip-configmap"
+    assert any("192.0.2.999" in problem for problem in master.status()["kubernetes"]["problems"])
+
+
+@pytest.mark.parametrize(
+    ("rules", "resource"),
+    [
+        ((manifests.rule("", "services", "endpoints", "configmaps"),), "nodes"),
+        ((manifests.rule("", "nodes", "services", "endpoints"),), "configmaps"),
+        ((manifests.rule("", "nodes", "endpoints", "configmaps"),), "services"),
+    ],
+    ids=["nodes", "configmaps", "services"],
+)
+def test_a_right_that_is_missing_is_named_and_needs_no_restart_when_it_is_granted(
+    with_rights: WithRights, rules: tuple[Rights], resource: str
+) -> None:
+    nodes = with_rights(*rules, manifests.SLICES)
+    nodes.vips(**{VIP: ""})
+    agent = nodes.agent(nodes.node("bs-01"), "--advert-int=0.05")
+    agent.start()
+    rule = f'{{apiGroups: [""], resources: ["{resource}"], verbs: ["get", "list", "watch"]}}'
+    account = f'User "system:serviceaccount:{nodes.namespace}:vrrpd"'
+    told = f"{account} may not list {resource}: needs this rule of a ClusterRole: {rule}"
+    eventually(lambda: told in agent.log, "the rule")
+    assert agent.status()["routers"] == []
+    with_rights(*rules, manifests.rule("", resource), manifests.SLICES)
+    agent.wait_until("MASTER", 2 * DEADLINE)
+
+
+def test_the_node_is_the_pods_own_and_the_pods_selector_says_who_takes_part(tutorial: Nodes) -> None:
+    nodes = tutorial
+    nodes.vips(**{VIP: ""})
+    nodes.api.apply("/api/v1/nodes", manifests.node("aa-other"))
+    host = nodes.node("bs-01", vip="yes")
+    nodes.node("bs-00", vip="no")
+    container = {"name": "vrrpd", "image": "vrrpd"}
+    account = {"serviceAccountName": "vrrpd", "automountServiceAccountToken": False}
+    spec = {"containers": [container], "nodeSelector": {"vip": "yes"}, "nodeName": "bs-01", **account}
+    nodes.api.request("POST", f"{nodes.core}/pods", {"metadata": {"name": "vrrpd-1"}, "spec": spec})
+    environment = {"POD_NAME": "vrrpd-1", "POD_NAMESPACE": nodes.namespace}
+    agent = nodes.agent(host, "--advert-int=0.05", environment=environment)
+    agent.start()
+    agent.wait_until("MASTER", DEADLINE)
+    status = agent.status()
+    assert status["kubernetes"]["node"] == "bs-01"
+    assert status["routers"][0]["priority"] == 100
+
+
+def test_a_watcher_that_dies_or_hangs_changes_nothing_and_another_goes_on(nodes: Nodes) -> None:
+    nodes.vips(**{VIP: ""})
+    agent = start_alone(nodes)
+    before = agent.status()
+    os.kill(before["processes"]["watcher"], signal.SIGKILL)
+    eventually(lambda: agent.status()["processes"]["watcher"] not in (before["processes"]["watcher"], None), "another")
+    nodes.vips(**{VIP: "", OTHER: ""})
+    eventually(lambda: agent.host.has_address(OTHER), "the other address")
+    after = agent.status()
+    assert after["routers"][0]["last_transition"] == before["routers"][0]["last_transition"]
+    os.kill(after["processes"]["watcher"], signal.SIGSTOP)
+    status = agent.status()
+    assert status["kubernetes"] == {"problems": ["the watcher does not answer: it is busy, hangs, or starts"]}
+    assert agent.stop() == 0
+    assert not agent.host.has_address(VIP)
+
+
+def test_old_and_new_share_a_virtual_router_while_nodes_move(nodes: Nodes) -> None:
+    nodes.vips(**{VIP: ""})
+    first, second = nodes.agents("bs-01", "bs-02")
+    old = one_master([first, second])
+    assert old is second
+    shown = first.shown("keepalived")
+    first.stop()
+    keepalived = nodes.network.add(OldNode, "keepalived", [ROUTER], first.host)
+    keepalived.text = shown
+    keepalived.start()
+    client = nodes.network.lan.host("client")
+    with Prober(client, VIP) as prober:
+        wait_served_by(prober, second)
+        keepalived.wait_until("BACKUP", DEADLINE)
+        second.stop()
+        wait_served_by(prober, keepalived)
+        second.start()
+        second.wait_until("BACKUP", DEADLINE)
+        time.sleep(4 * 0.1)  # it would have taken over by then
+        assert second.state() == "BACKUP"
+
+
+def test_addresses_that_are_not_to_be_released_stay_as_those_of_a_killed_agent(nodes: Nodes) -> None:
+    nodes.vips(**{VIP: ""})
+    agent = start_alone(nodes, "--release-vips=false")
+    with Capture(agent.host) as capture:
+        assert agent.stop() == 0
+        assert agent.host.has_address(VIP)
+    assert not [advert for advert in capture.adverts(50) if advert.priority == 0]
+    assert not agent.pids()
+    agent.start()
+    agent.wait_until("MASTER", DEADLINE)
+
+
+def test_the_status_for_people_says_what_is_followed_and_what_is_wrong(nodes: Nodes) -> None:
+    nodes.vips(**{VIP: "", OTHER: "nonsense"})
+    agent = start_alone(nodes)
+    argv = [sys.executable, "-m", "vrrpd", "status", "-s", str(agent.control_socket)]
+    printed = agent.host.run(argv).stdout
+    assert f"ConfigMap {nodes.config_map}, node bs-01, interface eth0" in printed
+    assert f'{OTHER}: "nonsense" names no service' in printed
+
+
+def test_a_reload_is_told_what_to_change_instead(nodes: Nodes) -> None:
+    nodes.vips(**{VIP: ""})
+    agent = start_alone(nodes)
+    answer = ask(agent.control_socket, "reload")
+    assert not answer["ok"]
+    assert f"ConfigMap {nodes.config_map}" in answer["error"]

@@ -1,0 +1,64 @@
+"""`vrrpd agent`: the daemon, configured by a Kubernetes cluster."""
+
+import argparse
+import logging
+import os
+import signal
+import sys
+
+from vrrpd.agent.last import place, recall
+from vrrpd.agent.settings import FLAGS, IGNORED, Flag, FlagError, read_settings
+from vrrpd.cli.run import EXIT_CONFIGURATION, add_log_arguments, configure_log
+from vrrpd.supervisor.child import EXIT_FAILED
+from vrrpd.supervisor.control import ControlError
+from vrrpd.supervisor.supervisor import Supervisor
+
+EXAMPLE = """The environment has POD_NAME and POD_NAMESPACE, or NODE_NAME; KEEPALIVED_NOTIFY is optional.
+Flags may have one dash or two; those of glog are taken, and mean nothing.
+
+example: vrrpd agent --services-configmap=default/vip-configmap"""
+
+log = logging.getLogger(__name__)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's own options."""
+    parser.allow_abbrev = False
+    for flag in FLAGS:
+        _add(parser, flag)
+    for name, metavar in IGNORED.items():
+        nargs = None if metavar else "?"
+        parser.add_argument(f"--{name}", f"-{name}", nargs=nargs, dest="ignored", help=argparse.SUPPRESS)
+    add_log_arguments(parser)
+
+
+def _add(parser: argparse.ArgumentParser, flag: Flag) -> None:
+    """With two dashes, and, for those who write it as Go lets them, with one."""
+    value = {"metavar": flag.metavar} if flag.metavar else {"nargs": "?", "const": "true", "metavar": "true|false"}
+    parser.add_argument(f"--{flag.name}", default=flag.default, help=flag.help, **value)  # type: ignore[arg-type]
+    parser.add_argument(
+        f"-{flag.name}",
+        dest=flag.key,
+        default=argparse.SUPPRESS,
+        help=argparse.SUPPRESS,
+        **value,  # type: ignore[arg-type]
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run until told to stop."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    configure_log(arguments)
+    try:
+        settings = read_settings({flag.key: getattr(arguments, flag.key) for flag in FLAGS}, os.environ)
+        last = recall(settings)
+        if last:
+            log.info("going on with the last configuration, %s, until the API server answers", place(settings))
+        supervisor = Supervisor(settings, last or settings.base)
+    except FlagError as error:
+        print(error, file=sys.stderr)
+        return EXIT_CONFIGURATION
+    except ControlError as error:
+        print(error, file=sys.stderr)
+        return EXIT_FAILED
+    return supervisor.run()

@@ -1,0 +1,1 @@
+"""What others read by HTTP: metrics, whether all is well, and the status for people."""
