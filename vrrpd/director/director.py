@@ -1,10 +1,14 @@
 """Brings together what is configured, who is well and who is MASTER, and has the kernel be so."""
 
 import asyncio
+import contextlib
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
+
+from msgspec import Raw
+from msgspec.json import encode
 
 from vrrpd.channel import Entered, SetBurdens
 from vrrpd.config.model import Config
@@ -19,6 +23,7 @@ from vrrpd.director.own import OwnAddresses
 from vrrpd.director.priorities import burdens
 from vrrpd.director.service import Health, Service, adopted, is_served_by
 from vrrpd.director.status import statuses
+from vrrpd.director.turns import in_turns
 from vrrpd.histogram import Histogram
 from vrrpd.ipvs.kernel import Ipvs, IpvsError
 from vrrpd.ipvs.model import Activity, RealServerKey, ServiceActivity, Table, VirtualServer, VirtualServerKey
@@ -89,6 +94,7 @@ class Director:
         self._flushed_at = float("-inf")
         self._resync_timer: asyncio.TimerHandle | None = None
         self._drain_timer: asyncio.TimerHandle | None = None
+        self._resyncing: asyncio.Task[None] | None = None
         self._sync_seconds = Histogram(SYNC_BUCKETS)
 
     def start(self) -> None:
@@ -175,14 +181,17 @@ class Director:
                 f"({entered.instance})", (*entered.notify, "INSTANCE", entered.instance, state, str(entered.priority))
             )
 
-    def status(self) -> dict[str, Any]:
-        """The part of `vrrpd status --json` that the director knows."""
+    async def status(self) -> dict[str, Any]:
+        """The part of `vrrpd status --json` that the director knows, as far as it is long encoded already."""
         activity: dict[VirtualServerKey, ServiceActivity] = {}
         if ipvs := self._ipvs:
-            self._try("status", lambda: activity.update(ipvs.activity()))
+            with self._telling("status"):
+                activity = {key: found async for key, found in in_turns(ipvs.activity())}
+        entries = statuses(self._by_key, self._present, activity, self._draining, self._checking.found)
+        encoded = [encode(entry) async for entry in in_turns(entries)]
         refusals = self._reconciler.refusals if self._reconciler else ()
         return {
-            "virtual_servers": statuses(self._by_key, self._present, activity, self._draining, self._checking.reasons),
+            "virtual_servers": Raw(b"[" + b",".join(encoded) + b"]"),
             "ipvs": {
                 "errors": [*self._errors.values()],
                 "drift": self._reconciler.drift if self._reconciler else 0,
@@ -198,6 +207,8 @@ class Director:
         for timer in (self._flush_timer, self._resync_timer, self._drain_timer):
             if timer:
                 timer.cancel()
+        if self._resyncing:
+            self._resyncing.cancel()
         self._checking.close()
         self._own.close()
         for service in self._services.values():
@@ -243,7 +254,7 @@ class Director:
             self._notifier.tell(name, real.notify_up)
         elif was_up and not health.up:
             what = "gets weight 0" if real.inhibit_on_failure else "is taken out"
-            log.warning("%s fails and %s: %s", where, what, "; ".join(self._checking.reasons(place)))
+            log.warning("%s fails and %s: %s", where, what, "; ".join(self._checking.found(place).reasons))
             self._notifier.tell(name, real.notify_down)
         self._quorum_changed(service, had=had)
         self._tables[name] = service.table()
@@ -345,9 +356,11 @@ class Director:
         self._try("host", lambda: self._host.prepare(self._draining.addresses))
 
     def _reconcile(self, action: Callable[[], int]) -> None:
+        if self._try("table", action):
+            self._tell_of_refusals()
+
+    def _tell_of_refusals(self) -> None:
         assert self._reconciler
-        if not self._try("table", action):
-            return
         refusals = self._reconciler.refusals
         told = {str(refusal) for refusal in refusals[:REFUSALS_TOLD]}
         if told - self._told:
@@ -355,16 +368,22 @@ class Director:
         self._told = told
 
     def _try(self, part: str, action: Callable[[], object]) -> bool:
-        """Do it; what goes wrong is told once, and with the status. Returns whether nothing did."""
-        try:
+        """Do it; what goes wrong is told. Returns whether nothing did."""
+        with self._telling(part):
             action()
+        return part not in self._errors
+
+    @contextlib.contextmanager
+    def _telling(self, part: str) -> Iterator[None]:
+        """What goes wrong meanwhile is told once, and with the status."""
+        try:
+            yield
         except (IpvsError, MasqueradeError) as error:
             if self._errors.get(part) != str(error):
                 log.error("%s", error)  # noqa: TRY400
             self._errors[part] = str(error)
-            return False
-        self._errors.pop(part, None)
-        return True
+        else:
+            self._errors.pop(part, None)
 
     def _resync_later(self) -> None:
         if self._resync_timer:
@@ -373,13 +392,19 @@ class Director:
 
     def _resync(self) -> None:
         self._resync_later()
-        if reconciler := self._reconciler:
-            drift = reconciler.drift
+        if self._reconciler and (self._resyncing is None or self._resyncing.done()):
             self._try("host", self._host.resync)
             self._prepare_host()
-            self._reconcile(reconciler.resync)
-            if reconciler.drift > drift:
-                log.warning("somebody had changed %d entries of ours; mended", reconciler.drift - drift)
+            self._resyncing = self._loop.create_task(self._look_and_mend(self._reconciler))
+
+    async def _look_and_mend(self, reconciler: Reconciler) -> None:
+        drift = reconciler.drift
+        with self._telling("table"):
+            async for _ in in_turns(reconciler.resync()):
+                pass
+            self._tell_of_refusals()
+        if reconciler.drift > drift:
+            log.warning("somebody had changed %d entries of ours; mended", reconciler.drift - drift)
 
     def _poll_draining(self) -> None:
         self._drain_timer = None
