@@ -151,7 +151,7 @@ def test_nodes_fail_over_while_there_is_no_api_server_and_follow_it_when_it_is_b
 def test_an_agent_that_starts_without_an_api_server_goes_on_with_the_last_configuration(nodes: Nodes) -> None:
     nodes.vips(**{VIP: ""})
     agent = start_alone(nodes)
-    eventually(lambda: agent.control_socket.with_name("vrrpd.sock.toml").exists(), "it is kept")
+    eventually(agent.last_configuration.exists, "it is kept")
     agent.stop()
     assert not agent.host.has_address(VIP)
     nodes.gateway.close(agent.host)
@@ -260,7 +260,7 @@ def test_a_watcher_that_dies_or_hangs_changes_nothing_and_another_goes_on(nodes:
     agent = start_alone(nodes)
     before = agent.status()
     os.kill(before["processes"]["watcher"], signal.SIGKILL)
-    eventually(lambda: agent.status()["processes"]["watcher"] not in (before["processes"]["watcher"], None), "another")
+    agent.wait_for_another_watcher(before["processes"]["watcher"])
     nodes.vips(**{VIP: "", OTHER: ""})
     eventually(lambda: agent.host.has_address(OTHER), "the other address")
     after = agent.status()
