@@ -1,13 +1,13 @@
 # Everything runs in .venv, which is made from the lock files. Debian packages that the tests need are installed as root.
 BIN := .venv/bin
 
-.PHONY: demo test test-ipvs test-kube lint fmt bench bench-ipvs soak clean
+.PHONY: demo test test-ipvs test-kube test-deploy test-cluster lint fmt bench bench-ipvs soak clean
 
 demo: .venv/installed  ## live failovers of real routers in namespaces, and their outage; DEMO="--fault all"
 	$(BIN)/vrrpd demo $(DEMO)
 
 test: .venv/installed-dev  ## unit, simulation, namespaces, interop with real keepalived and FRR, a real IPVS kernel
-	.ci/packages keepalived frr faketime user-mode-linux kmod ipvsadm iproute2 nftables iptables openssl
+	.ci/packages keepalived frr faketime ucarp chromium user-mode-linux kmod ipvsadm iproute2 nftables iptables openssl
 	$(BIN)/pytest $(TESTS)
 
 test-ipvs: .venv/installed-dev  ## what needs IPVS and nftables in one kernel: Debian's, in QEMU; two minutes, as root
@@ -16,8 +16,18 @@ test-ipvs: .venv/installed-dev  ## what needs IPVS and nftables in one kernel: D
 
 test-kube: .venv/installed-dev  ## the agent on a real kube-apiserver, which is built once; two minutes then, as root
 	.ci/packages etcd-server etcd-client openssl util-linux keepalived user-mode-linux kmod ipvsadm iproute2
-	$(BIN)/python -m tests.kube.binary
+	$(BIN)/python -m tests.kube.binary kube-apiserver
 	$(BIN)/pytest -m kube tests/kube
+
+test-deploy: .venv/installed-dev  ## deploy/: rendered, tried on a real kube-apiserver, the image made and run; as root
+	.ci/packages etcd-server etcd-client openssl util-linux mount prometheus
+	$(BIN)/python -m tests.kube.binary kube-apiserver kubectl helm
+	$(BIN)/pytest -m deploy tests/deploy
+
+test-cluster: .venv/installed-dev  ## the DaemonSet on real kubelets, built once; four minutes then, as root
+	.ci/packages etcd-server etcd-client openssl util-linux mount containerd runc containernetworking-plugins busybox-static
+	$(BIN)/python -m tests.kube.binary kube-apiserver kube-controller-manager kube-scheduler kubectl kubelet
+	$(BIN)/pytest -m cluster tests/cluster
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check

@@ -8,17 +8,19 @@ import pytest
 from hypothesis import settings
 
 from tests.ipvs.qemu import BUSYBOX, EMULATOR, MODULES
-from tests.kube import binary
+from tests.kube.binary import HELM, KUBE_APISERVER, KUBE_CONTROLLER_MANAGER, KUBE_SCHEDULER, KUBECTL, KUBELET
 
 # A shared machine is slow now and then, which is no failure. In CI the same examples run each time.
 settings.register_profile("vrrpd", deadline=None, derandomize="CI" in os.environ)
 settings.load_profile("vrrpd")
 
 # What the tests with a marker need of the machine: programs, or files by a pattern, and their Debian packages.
+_API_SERVER = {"etcd": "etcd-server", "etcdctl": "etcd-client", "openssl": "openssl", "setpriv": "util-linux"}
 _PROGRAMS = {
     "namespaces": {},
     "interop": {"keepalived": "keepalived", "/usr/lib/frr/vrrpd": "frr", "vtysh": "frr"},
     "clock_step": {"faketime": "faketime"},
+    "browser": {"chromium": "chromium"},
     "firewall": {"nft": "nftables"},
     "ipvs_kernel": {
         "linux.uml": "user-mode-linux",
@@ -34,9 +36,22 @@ _PROGRAMS = {
         "setpriv": "util-linux",
         "ip": "iproute2",
     },
-    "kube": {"etcd": "etcd-server", "etcdctl": "etcd-client", "openssl": "openssl", "setpriv": "util-linux"},
+    "kube": _API_SERVER,
+    "cluster": {
+        **_API_SERVER,
+        "containerd": "containerd",
+        "runc": "runc",
+        "/usr/lib/cni/bridge": "containernetworking-plugins",
+        "busybox": "busybox-static",
+    },
+    "deploy": {**_API_SERVER, "promtool": "prometheus", "unshare": "util-linux", "mount": "mount"},
 }
-_WITHOUT_ROOT = {"kube"}
+_BUILT = {
+    "kube": (KUBE_APISERVER,),
+    "cluster": (KUBE_APISERVER, KUBE_CONTROLLER_MANAGER, KUBE_SCHEDULER, KUBECTL, KUBELET),
+    "deploy": (KUBE_APISERVER, KUBECTL, HELM),
+}
+_WITHOUT_ROOT = {"browser", "kube"}
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -47,7 +62,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     root = os.geteuid() == 0 or not set(needed) - _WITHOUT_ROOT
     missing = [] if root else ["it needs root for network namespaces: run the tests with sudo"]
     missing += [f"it needs {package}: apt-get install {package}" for package in packages]
-    missing += [f"it needs {binary.HOW}"] if "kube" in needed and not binary.find() else []
+    built = [program for marker in needed for program in _BUILT.get(marker, ())]
+    missing += [f"it needs {program.how}" for program in built if not program.find()]
     if missing:
         (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)("; ".join(missing))
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
-from tests.kube import binary
+from tests.kube.binary import KUBE_APISERVER
 
 ADMIN: Final = "admin-of-the-tests"
 """The token of one who may do everything."""
@@ -97,8 +97,8 @@ class ApiServer:
         """
         assert self._server is None
         self._passing = options
-        program = binary.find()
-        assert program, binary.HOW
+        program = KUBE_APISERVER.find()
+        assert program, KUBE_APISERVER.how
         files = self._directory
         with (files / "apiserver.log").open("ab") as out:
             self._server = subprocess.Popen(

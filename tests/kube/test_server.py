@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.kube import binary
+from tests.kube.binary import KUBE_APISERVER
 from tests.kube.server import ApiError, ApiServer
 
 
@@ -38,15 +38,15 @@ def test_the_server_is_taken_from_the_assets_then_the_path_then_the_cache(
     monkeypatch.setenv("KUBEBUILDER_ASSETS", str(places["assets"]))
     monkeypatch.setenv("PATH", str(places["path"]))
     monkeypatch.setenv("XDG_CACHE_HOME", str(places["cache"]))
-    assert binary.find() is None
+    assert KUBE_APISERVER.find() is None
     for program in (
-        places["cache"] / "vrrpd" / f"kube-apiserver-{binary.version()}",
+        places["cache"] / "vrrpd" / f"kube-apiserver-{KUBE_APISERVER.release}",
         places["path"] / "kube-apiserver",
         places["assets"] / "kube-apiserver",
     ):
         program.parent.mkdir(parents=True)
         program.touch(mode=0o755)
-        assert binary.find() == program
+        assert KUBE_APISERVER.find() == program
 
 
 @pytest.mark.parametrize(("ci", "outcome"), [("true", "1 error"), ("", "1 skipped")], ids=["ci", "desk"])

@@ -3,4 +3,4 @@
 // Package tools names the program that the tests need, for go.mod to have what it is built of.
 package tools
 
-import _ "k8s.io/kubernetes/cmd/kube-apiserver"
+import _ "helm.sh/helm/v3/cmd/helm"
