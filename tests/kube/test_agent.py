@@ -169,6 +169,25 @@ def test_an_agent_that_starts_without_an_api_server_goes_on_with_the_last_config
     assert other.status()["routers"] == []
 
 
+def test_without_multicast_the_peers_are_the_nodes_and_follow_them(nodes: Nodes) -> None:
+    nodes.vips(**{VIP: ""})
+    flags = ("--advert-int=0.1", "--use-unicast")
+    with Capture(nodes.network.lan) as capture:
+        agents = nodes.agents("bs-01", "bs-02", flags=flags)
+        master = one_master(agents)
+        agents += nodes.agents("bs-03", flags=flags)
+        assert one_master(agents) is master
+        assert "bs-03 is MASTER" not in str(nodes.events())
+        master.kill()
+        rest = [agent for agent in agents if agent is not master]
+        one_master(rest)
+    # The switch floods what is multicast, and knows where the rest is to go.
+    assert not [advert for advert in capture.adverts(50) if advert.destination_mac.startswith("01:")]
+    nodes.api.request("DELETE", f"/api/v1/nodes/{master.host.name}")
+    (other,) = {str(each.ip) for each in rest[1].host.addresses() if each.version == 4} - {VIP}
+    eventually(lambda: f'unicast_peer = ["{other}"]' in rest[0].shown(), "the node that is left is the only peer")
+
+
 def test_a_config_map_that_is_deleted_takes_its_addresses_along_and_says_so(nodes: Nodes) -> None:
     nodes.vips(**{VIP: ""})
     agents = nodes.agents("bs-01", "bs-02")
