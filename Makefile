@@ -7,7 +7,7 @@ demo: .venv/installed  ## live failovers of real routers in namespaces, and thei
 	$(BIN)/vrrpd demo $(DEMO)
 
 test: .venv/installed-dev  ## unit, simulation, namespaces, interop with real keepalived and FRR, a real IPVS kernel
-	.ci/packages keepalived frr faketime user-mode-linux kmod ipvsadm iproute2 nftables iptables openssl
+	.ci/packages keepalived frr faketime ucarp chromium user-mode-linux kmod ipvsadm iproute2 nftables iptables openssl
 	$(BIN)/pytest $(TESTS)
 
 test-ipvs: .venv/installed-dev  ## what needs IPVS and nftables in one kernel: Debian's, in QEMU; two minutes, as root

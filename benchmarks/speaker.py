@@ -145,6 +145,8 @@ MEASUREMENTS: Final[dict[str, tuple[Callable[[Path, int], list[Figure]], int]]] 
     "busy": (busy, 1),
 }
 """By name, with the number of runs that tells a difference from noise within a few minutes."""
+QUICK: Final = {"takeover-10ms": 20, "takeover-first": 5, "takeover-addresses": 5, "start": 6, "memory": 1, "crash": 8}
+"""Those that a first look needs, with fewer runs."""
 
 
 def _routers(priority: int) -> list[RouterSettings]:

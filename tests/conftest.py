@@ -20,6 +20,7 @@ _PROGRAMS = {
     "namespaces": {},
     "interop": {"keepalived": "keepalived", "/usr/lib/frr/vrrpd": "frr", "vtysh": "frr"},
     "clock_step": {"faketime": "faketime"},
+    "browser": {"chromium": "chromium"},
     "firewall": {"nft": "nftables"},
     "ipvs_kernel": {
         "linux.uml": "user-mode-linux",
@@ -50,7 +51,7 @@ _BUILT = {
     "cluster": (KUBE_APISERVER, KUBE_CONTROLLER_MANAGER, KUBE_SCHEDULER, KUBECTL, KUBELET, HELM),
     "deploy": (KUBE_APISERVER, KUBECTL, HELM),
 }
-_WITHOUT_ROOT = {"kube"}
+_WITHOUT_ROOT = {"browser", "kube"}
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -74,6 +74,9 @@ class Arena:
         for router in self.routers:
             router.start()
         time.sleep(_SWITCH_SETTLES)
+        for router in self.routers:
+            if not router.pids():
+                raise ArenaError(f"{self.speaker.name} has ended at once:\n{router.log}")
         for name in (REFERENCE, *(name for name in setting.probes if name != REFERENCE)):
             prober = Prober(self.client, setting.address, interval=setting.probe_interval, program=PROBES[name])
             self.probers[name] = self._stack.enter_context(prober)

@@ -6,6 +6,7 @@ An adapter is a `vrrpd.lan.daemons.Daemon`: how to configure, start and stop it,
 import ipaddress
 import signal
 import subprocess
+import sys
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
@@ -58,7 +59,7 @@ class Speaker(Struct, frozen=True):
 BUILT_IN: Final = {
     speaker.name: speaker
     for speaker in (
-        Speaker("vrrpd", Vrrpd, ("vrrpd", "--version")),
+        Speaker("vrrpd", Vrrpd, (sys.executable, "-m", "vrrpd", "--version")),
         Speaker("keepalived", Keepalived, ("keepalived", "--version")),
         Speaker("frr", Frr, ("/usr/lib/frr/vrrpd", "--version"), speaking=("/usr/lib/frr/vrrpd",)),
     )

@@ -102,3 +102,21 @@ def test_one_vrid_on_two_links_is_two_elections() -> None:
         "VI_eth0: a becomes master; when it is silent, b after 3.61 s; when a is back, it takes over",
         "VI_eth1: b becomes master; when it is silent, a after 3.61 s; when b is back, it takes over",
     ]
+
+
+UNICAST = 'unicast_peer = ["192.0.2.{peer}"]\nunicast_src_ip = "192.0.2.{own}"'
+
+
+def test_who_would_never_hear_the_other() -> None:
+    follows = "VI_eth0: a becomes master; when it is silent, b after 3.61 s; when a is back, it takes over"
+    a = host("a", 200, UNICAST.format(own=1, peer=2))
+    assert said(a, host("b", 100, UNICAST.format(own=2, peer=1))) == [follows]
+    assert said(a, host("b", 100, UNICAST.format(own=3, peer=1))) == [
+        "VI_eth0: warning: b sends from 192.0.2.3, which is no unicast_peer of a: two masters",
+        follows,
+    ]
+    assert said(a, host("b", 100)) == [
+        "VI_eth0: warning: a listens to its unicast_peer alone, and b speaks to the group: two masters",
+        "VI_eth0: warning: b listens to the group alone, and a speaks to its unicast_peer: two masters",
+        follows,
+    ]

@@ -19,6 +19,8 @@ priority = 150
 nopreempt = true
 garp_master_delay = 1
 garp_master_refresh = 2.5
+unicast_src_ip = "192.0.2.1"
+unicast_peer = ["192.0.2.2", "192.0.2.3"]
 virtual_ipaddress = ["192.0.2.100/32", { address = "192.0.2.101/24", label = "eth0:vip", noprefixroute = true }]
 
 [[vrrp_instance]]

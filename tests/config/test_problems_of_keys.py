@@ -17,6 +17,11 @@ from tests.config.samples import (
 from vrrpd.config.problems import Problem
 from vrrpd.config.schema import TOP
 
+USE_ONE = 'use an address, such as "192.0.2.100" or "2001:db8::100"'
+USE_ADDRESSES = 'use a list of addresses, such as ["192.0.2.2", "192.0.2.3"]'
+USE_OWN = "use the host's own address"
+ONE_FAMILY = "use addresses of one family, or make one instance of each"
+
 
 def with_line(line: str) -> tuple[str, int]:
     """BASE with the line of that key replaced, or else with one more; and which line it is."""
@@ -82,8 +87,18 @@ def with_line(line: str) -> tuple[str, int]:
         ('garp_form = "both"', '"both" is not one of the choices', 'use "request" or "reply"'),
         ('virtual_ipaddress = "192.0.2.1"', '"192.0.2.1" is not a list', 'use a list: ["ADDRESS/PREFIX", ...]'),
         ("virtual_ipaddress = []", "the list is empty", "add the addresses that clients use"),
-        ("unicast_src_ip = '192.0.2.1'", NOT_YET, "remove it"),
-        ("unicast_peer = []", NOT_YET, "remove it: adverts go to the multicast group"),
+        ("unicast_src_ip = '192.0.2.1'", "without unicast_peer it means nothing", "add unicast_peer, or remove it"),
+        ("unicast_src_ip = 'eth0'", '"eth0" is not an IP address', USE_ONE),
+        ("unicast_peer = '192.0.2.2'", '"192.0.2.2" is not a list', USE_ADDRESSES),
+        ("unicast_peer = ['192.0.2.2/24']", '"192.0.2.2/24" is not an IP address', USE_ONE),
+        ("unicast_peer = ['224.0.0.18']", '"224.0.0.18" is not the address of a host', USE_ONE),
+        ("unicast_peer = ['192.0.2.2', '192.0.2.2']", "192.0.2.2 is in it twice", "remove one of them"),
+        ("unicast_peer = ['2001:db8::1']", "2001:db8::1 is not IPv4, as virtual_ipaddress is", ONE_FAMILY),
+        (
+            "unicast_peer = ['192.0.2.100']",
+            "192.0.2.100 is a virtual address, which moves",
+            "use the host's own address",
+        ),
         (
             "track_interface = []",
             NOT_YET,

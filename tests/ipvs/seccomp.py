@@ -2,11 +2,14 @@
 
 It asks for a process's extended registers, and when it gets some, believes that it can set them; where there are more
 than it has room for (AMX), the kernel refuses that, and the machine ends before its first process. When it cannot
-even ask, it makes do with the old registers. A seccomp filter stays over execve(2), so nothing has to be compiled.
+even ask, it makes do with the old registers. A seccomp filter stays over execve(2), so nothing has to be compiled:
+this file, run as a program, is given the one to start.
 """
 
 import ctypes
 import errno
+import os
+import sys
 from typing import Final
 
 from vrrpd.net.filters import IF_EQUAL, LOAD_WORD, RETURN, encoded
@@ -49,3 +52,8 @@ def refuse_extended_registers() -> None:
     ):
         if libc.prctl(*arguments):
             raise OSError(ctypes.get_errno(), "prctl")
+
+
+if __name__ == "__main__":
+    refuse_extended_registers()
+    os.execvp(sys.argv[1], sys.argv[1:])

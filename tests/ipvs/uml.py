@@ -6,11 +6,12 @@ LAN have a /run of their own. What it is to do is a command; what that prints is
 
 import os
 import subprocess
+import sys
 from pathlib import Path
 from typing import Final
 
+from tests.ipvs import seccomp
 from tests.ipvs.machine import first_script, outcome
-from tests.ipvs.seccomp import refuse_extended_registers
 
 KERNEL: Final = "linux.uml"
 _MEMORY: Final = "768M"
@@ -23,7 +24,7 @@ _WITHOUT_AVX: Final = (
 )
 
 # The kernel loads a scheduler when it is first asked for, by way of modprobe; its modules are not where modprobe looks.
-_PREPARATION: Final = """#!/bin/sh
+PREPARATION: Final = """#!/bin/sh
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin
 mount -t proc proc /proc
 mount -t sysfs sys /sys
@@ -54,23 +55,10 @@ def run(command: list[str], directory: Path, scratch: Path, timeout: float, **en
         RuntimeError: the machine ended before the command did.
     """
     init = scratch / "init"
-    init.write_text(first_script(_PREPARATION, command, directory, environment))
+    init.write_text(first_script(PREPARATION, command, directory, environment))
     init.chmod(0o755)
-    large_registers = _has_large_registers()
     machine = subprocess.run(
-        [
-            KERNEL,
-            f"mem={_MEMORY}",
-            "root=/dev/root",
-            "rootfstype=hostfs",
-            "rootflags=/",
-            "ro",
-            f"init={init}",
-            "con=null",
-            "con0=null,fd:1",
-            "quiet",
-            *([_WITHOUT_AVX] if large_registers else []),
-        ],
+        command_line(init),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -78,10 +66,29 @@ def run(command: list[str], directory: Path, scratch: Path, timeout: float, **en
         errors="replace",
         timeout=timeout,
         check=False,
-        preexec_fn=refuse_extended_registers if large_registers else None,
         env={"PATH": os.environ["PATH"], "HOME": str(scratch), "TMPDIR": str(scratch)},
     )
     return outcome(machine.stdout)
+
+
+def command_line(init: Path, *devices: str, memory: str = _MEMORY) -> list[str]:
+    """What starts a machine with that first script, and with these devices."""
+    large_registers = _has_large_registers()
+    return [
+        *([sys.executable, "-P", seccomp.__file__] if large_registers else []),
+        KERNEL,
+        f"mem={memory}",
+        "root=/dev/root",
+        "rootfstype=hostfs",
+        "rootflags=/",
+        "ro",
+        f"init={init}",
+        "con=null",
+        "con0=null,fd:1",
+        "quiet",
+        *devices,
+        *([_WITHOUT_AVX] if large_registers else []),
+    ]
 
 
 def _has_large_registers() -> bool:

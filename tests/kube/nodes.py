@@ -45,9 +45,9 @@ class Gateway:
         self._thread.join()
         self._loop.close()
 
-    def open(self, host: Host) -> None:
-        """Let this host reach it."""
-        listener = host.call(socket.create_server, ("127.0.0.1", self._port))
+    def open(self, host: Host, address: str = "127.0.0.1") -> None:
+        """Let this host reach it at an address of the host's."""
+        listener = host.call(socket.create_server, (address, self._port))
 
         async def serve() -> asyncio.Server:
             return await asyncio.start_server(lambda near, end: self._pass(host, near, end), sock=listener)

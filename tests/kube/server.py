@@ -21,6 +21,8 @@ from tests.kube.binary import KUBE_APISERVER
 
 ADMIN: Final = "admin-of-the-tests"
 """The token of one who may do everything."""
+ON_LANS: Final = "192.0.2.254"
+"""Where a `tests.kube.nodes.Gateway` may have it be on LANs; its certificate has both addresses."""
 _START: Final = 60.0
 """Seconds to be ready in; it takes three."""
 _STOP: Final = 2.0
@@ -104,7 +106,7 @@ class ApiServer:
                     *_WITH_US,
                     str(program),
                     f"--bind-address={self.address}",
-                    f"--advertise-address={self.address}",
+                    f"--advertise-address={ON_LANS}",
                     f"--secure-port={self.port}",
                     f"--cert-dir={files / 'certificates'}",
                     f"--etcd-servers={self._etcd_url}",
@@ -212,9 +214,10 @@ class ApiServer:
         answer = self.request("POST", path, {"spec": {"expirationSeconds": 3600}})
         return str(answer["status"]["token"])
 
-    def kubeconfig(self, token: str = ADMIN) -> Path:
-        """A kubeconfig for who has that token."""
-        cluster = {"server": self.url, "certificate-authority": str(self.ca_file)}
+    def kubeconfig(self, token: str = ADMIN, address: str = "") -> Path:
+        """A kubeconfig for who has that token, and finds the server at that address."""
+        url = f"https://{address or self.address}:{self.port}"
+        cluster = {"server": url, "certificate-authority": str(self.ca_file)}
         content = {
             "apiVersion": "v1",
             "kind": "Config",
@@ -223,7 +226,7 @@ class ApiServer:
             "contexts": [{"name": "tests", "context": {"cluster": "tests", "user": "tests"}}],
             "current-context": "tests",
         }
-        path = self._directory / f"kubeconfig-{zlib.crc32(token.encode()):08x}"
+        path = self._directory / f"kubeconfig-{zlib.crc32(f'{url} {token}'.encode()):08x}"
         path.write_text(json.dumps(content), encoding="ascii")  # which is YAML, too
         return path
 

@@ -4,7 +4,9 @@ import os
 import signal
 import sys
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -60,6 +62,19 @@ def start_alone(nodes: Nodes, *flags: str) -> Agent:
     return agent
 
 
+def asked(agent: Agent, page: str) -> str:
+    """What the agent answers by HTTP; empty: nothing."""
+
+    def ask_it() -> str:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:8080{page}", timeout=5) as answer:
+                return str(answer.read().decode())
+        except OSError:
+            return ""
+
+    return agent.host.call(ask_it)
+
+
 def test_the_tutorial(tutorial: Nodes) -> None:
     nodes = tutorial
     nodes.vips(**{VIP: ""})
@@ -68,6 +83,8 @@ def test_the_tutorial(tutorial: Nodes) -> None:
     with Prober(client, VIP) as prober:
         master = one_master(agents)
         wait_served_by(prober, master)
+        for agent in agents:
+            eventually(lambda agent=agent: asked(agent, "/health") == "OK", "it is well")  # type: ignore[misc]
         master.kill()
         rest = [agent for agent in agents if agent is not master]
         wait_served_by(prober, one_master(rest))
@@ -97,6 +114,9 @@ def test_a_service_and_its_endpoints_become_a_virtual_server_that_follows_them(n
     eventually(lambda: '"198.51.100.1"' not in agent.shown() and '"198.51.100.3"' in agent.shown(), "its endpoints")
     after = agent.status()["routers"][0]["counters"]
     assert after["transitions"] == before["transitions"]
+    if not Path("/proc/net/ip_vs").exists():
+        assert "no IPVS" in agent.status()["ipvs"]["errors"][0]
+        eventually(lambda: any("no IPVS" in each["message"] for each in nodes.events()), "an Event says so")
     assert "Entering" not in agent.log.partition("MASTER STATE")[2]
 
 

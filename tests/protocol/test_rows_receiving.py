@@ -242,4 +242,4 @@ def test_every_reason_is_decided_here_or_by_the_receiver() -> None:
         dropped(changed(5, 0)),
         DropReason.NOT_LINK_LOCAL,
     }
-    assert set(DropReason) - here == {DropReason.VRID, DropReason.DESTINATION}
+    assert set(DropReason) - here == {DropReason.VRID, DropReason.DESTINATION, DropReason.SOURCE}

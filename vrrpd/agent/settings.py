@@ -110,7 +110,6 @@ class Settings(Struct, frozen=True):
     api_server: str = ""
     release_vips: bool = True
     notify: Command | None = None
-    """0: none."""
     base: Config = Config(())
     """What does not come from the cluster."""
 

@@ -114,6 +114,18 @@ def _interface_at_present(instance: VrrpInstance, interfaces: Interfaces) -> Ite
         yield warning(instance.name, f"{name} has no {kind} at present to send adverts from: FAULT until it has")
 
 
+def _unicast(instance: VrrpInstance, interfaces: Interfaces) -> Iterator[Finding]:
+    source, interface = instance.unicast_src_ip, interfaces.get(instance.interface)
+    if source and interface and source not in {entry.address for entry in interface.addresses}:
+        yield warning(
+            instance.name, f"{instance.interface} has no {source} (unicast_src_ip) at present: FAULT until it has"
+        )
+    own = {entry.address for each in interfaces.values() for entry in each.addresses}
+    for peer in instance.unicast_peer:
+        if peer in own:
+            yield warning(instance.name, f"unicast_peer {peer} is an address of this host: remove it")
+
+
 def _fragments(instance: VrrpInstance, interfaces: Interfaces) -> Iterator[Finding]:
     mtu = interfaces.get(instance.interface, Interface()).mtu
     count = len(instance.virtual_ipaddress)
@@ -184,6 +196,7 @@ _RULES = (
     _checksum_of_message,
     _generated_link_local,
     _interface_at_present,
+    _unicast,
     _fragments,
     _devices_of_addresses,
     _addresses_of_the_host,

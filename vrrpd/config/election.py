@@ -84,6 +84,8 @@ def _disagreements(contenders: list[Contender]) -> Iterator[Finding]:
                 "how long a failover takes depends on who is master",
             )
     for one, other in combinations(contenders, 2):
+        yield from _deaf(one, other)
+        yield from _deaf(other, one)
         if one.instance.priority == other.instance.priority:
             owners = ", and only one router can own the addresses" if one.instance.priority == PRIORITY_OWNER else ""
             yield warning(
@@ -91,6 +93,18 @@ def _disagreements(contenders: list[Contender]) -> Iterator[Finding]:
                 f"{one.host} and {other.host} have the same priority {one.instance.priority}{owners}: the higher "
                 f"primary address decides, here taken to be that of {one.host}",
             )
+
+
+def _deaf(listener: Contender, speaker: Contender) -> Iterator[Finding]:
+    """Whether one will never hear the other, as far as addresses are known."""
+    peers, source = listener.instance.unicast_peer, speaker.instance.unicast_src_ip
+    if bool(peers) != bool(speaker.instance.unicast_peer):
+        hears, speaks = ("its unicast_peer", "the group") if peers else ("the group", "its unicast_peer")
+        what = f"{listener.host} listens to {hears} alone, and {speaker.host} speaks to {speaks}: two masters"
+        yield warning(listener.instance.name, what)
+    elif peers and source and source not in peers:
+        what = f"{speaker.host} sends from {source}, which is no unicast_peer of {listener.host}: two masters"
+        yield warning(listener.instance.name, what)
 
 
 def _history(contenders: list[Contender]) -> Iterator[Finding]:

@@ -78,6 +78,10 @@ def _instance(instance: VrrpInstance) -> Lines:
     if instance.preempt_delay:
         yield f"preempt_delay {instance.preempt_delay:g}"
     yield from _announcements(instance.garp)
+    if instance.unicast_src_ip:
+        yield f"unicast_src_ip {instance.unicast_src_ip}"
+    if instance.unicast_peer:
+        yield from _block("unicast_peer", map(str, instance.unicast_peer))
     yield from _program("notify", instance.notify)
     if instance.handover is Handover.HITLESS:
         yield "# a master that goes removes the addresses at once, where vrrpd answers until its successor does"

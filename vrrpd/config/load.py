@@ -1,5 +1,6 @@
 """Reads a configuration file: all of it is right, or all that is wrong with it is said."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -121,10 +122,29 @@ def _draft(raw: object, path: KeyPath, report: Report) -> Draft:
         refuse_too_many(addresses, (*path, _ADDRESSES), report)
         if addresses[0][1].address.version == Family.IPV6.value:
             refuse_ipv4_only(raw, INSTANCE, path, report)
+    _refuse_unicast_nonsense(values, addresses, path, report)
     if values.get("nopreempt") and values.get("priority") == PRIORITY_OWNER:
         wrong = "an owner of the addresses (priority 255) takes over at once, whoever is master"
         report.add((*path, "nopreempt"), wrong, "remove it, or use priority 1-254")
     return Draft(path, values, addresses)
+
+
+def _refuse_unicast_nonsense(
+    values: Mapping[str, Any], addresses: list[Located], path: KeyPath, report: Report
+) -> None:
+    source, peers = values.get("unicast_src_ip"), values.get("unicast_peer", ())
+    if source and not peers:
+        report.add((*path, "unicast_src_ip"), "without unicast_peer it means nothing", "add unicast_peer, or remove it")
+    virtual = {vip.address for _, vip in addresses}
+    named = [("unicast_peer", peer) for peer in peers] + ([("unicast_src_ip", source)] if source else [])
+    for key, address in named:
+        if virtual and address.version != addresses[0][1].address.version:
+            wrong = f"{address} is not IPv{addresses[0][1].address.version}, as virtual_ipaddress is"
+            report.add((*path, key), wrong, "use addresses of one family, or make one instance of each")
+        elif address in virtual:
+            report.add((*path, key), f"{address} is a virtual address, which moves", "use the host's own address")
+    if source in peers:
+        report.add((*path, "unicast_peer"), f"{source} is unicast_src_ip, this host itself", "remove it from the peers")
 
 
 def _instance(draft: Draft) -> VrrpInstance:

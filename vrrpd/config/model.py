@@ -86,6 +86,10 @@ class VrrpInstance(Struct, frozen=True):
     checksum: ChecksumForm = ChecksumForm.PSEUDO_HEADER
     """The form in which IPv4 adverts are sent; both are received."""
     garp: GarpSettings = GarpSettings()
+    unicast_src_ip: IPAddress | None = None
+    """Where adverts to the peers come from; None: the interface's primary address."""
+    unicast_peer: tuple[IPAddress, ...] = ()
+    """Whom adverts are sent to, each its own, and come from; empty: the multicast group."""
     notify: Command | None = None
     """The program to call with `INSTANCE`, the name, the state that was entered and the priority."""
 

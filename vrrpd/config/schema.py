@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from vrrpd.config import kinds
 from vrrpd.config.model import GarpForm, Handover
 from vrrpd.config.problems import KeyPath, Refused, Report
-from vrrpd.config.service_kinds import command
+from vrrpd.config.service_kinds import command, host, hosts
 from vrrpd.config.services import NodeSettings
 from vrrpd.protocol.advert import ChecksumForm
 
@@ -105,12 +105,12 @@ INSTANCE = Table(
         Key("garp_master_refresh", kinds.seconds(0, 86400)),
         Key("garp_master_refresh_repeat", kinds.whole(1, 1000)),
         Key("garp_form", kinds.choice(GarpForm), ipv4_only=True),
+        Key("unicast_src_ip", host),
+        Key("unicast_peer", hosts),
         Key("notify", command),
         Key("virtual_ipaddress", None, required='add virtual_ipaddress = ["ADDRESS/PREFIX"]'),
     ),
     {
-        "unicast_src_ip": REMOVE,
-        "unicast_peer": "remove it: adverts go to the multicast group",
         "track_interface": "remove it: the link of the instance's own interface is always watched",
         "track_script": REMOVE,
         "track_process": REMOVE,

@@ -26,6 +26,17 @@ def host(raw: object) -> IPAddress:
     return address
 
 
+def hosts(raw: object) -> tuple[IPAddress, ...]:
+    """Several of them, each once."""
+    if not isinstance(raw, list):
+        raise Refused(f"{shown(raw)} is not a list", 'use a list of addresses, such as ["192.0.2.2", "192.0.2.3"]')
+    found = tuple(map(host, raw))
+    for address in found:
+        if found.count(address) > 1:
+            raise Refused(f"{address} is in it twice", "remove one of them")
+    return found
+
+
 def protocol(raw: object) -> Protocol:
     """TCP, UDP or SCTP, in any case."""
     if not isinstance(raw, str) or raw.upper() not in Protocol.__members__:

@@ -73,6 +73,8 @@ class AdvertSocket:
         self.socket = _listening_socket(link, family, RECEIVE_BUFFER)
         self._sender: socket.socket | None = None
         self._source: IPAddress | None = None
+        self._senders: dict[IPAddress, socket.socket] = {}
+        """Those that send to single hosts, by their source."""
         try:
             self.strangers = _listening_socket(link, family, STRANGERS_RECEIVE_BUFFER)
         except OSError:
@@ -123,6 +125,30 @@ class AdvertSocket:
             raise OSError(errno.ENOTCONN, f"{self.link.name} has no address to send from")
         self._sender.send(message)
 
+    def prepare(self, source: IPAddress) -> None:
+        """Open what sends from `source` to single hosts.
+
+        Raises:
+            OSError: the interface or the address went away.
+        """
+        if source not in self._senders:
+            self._senders[source] = _sending_socket(self.link, self.family, source)
+
+    def send_to(self, message: bytes, source: IPAddress, peer: IPAddress) -> None:
+        """Send one advert to one host.
+
+        Raises:
+            OSError: as `send`; EHOSTUNREACH or ENETUNREACH where there is no way to it.
+        """
+        self.prepare(source)
+        scope = (0, self.link.index) if peer.version != Family.IPV4.value and peer.is_link_local else ()
+        self._senders[source].sendto(message, (str(peer), 0, *scope))
+
+    def forget(self, source: IPAddress) -> None:
+        """Close what sends from there: the address went away, or is used no more."""
+        if sender := self._senders.pop(source, None):
+            sender.close()
+
     def receive(self) -> Datagram | None:
         """The next advert that waits, or None. Equal datagrams mean the same: what `parse` made of one may be kept."""
         try:
@@ -167,8 +193,8 @@ class AdvertSocket:
         self.arrivals.close()
         self.socket.close()
         self.strangers.close()
-        if self._sender:
-            self._sender.close()
+        for sender in (*([self._sender] if self._sender else ()), *self._senders.values()):
+            sender.close()
 
 
 def _without_what_differs(packet: bytes) -> bytes:

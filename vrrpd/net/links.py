@@ -140,6 +140,12 @@ class LinkMonitor:
         """The addresses of one interface, in the kernel's order."""
         return (address for address in self.addresses.values() if address.index == index)
 
+    def has(self, name: str, address: IPAddress) -> bool:
+        """Whether the interface of that name has the address, ready for use, and not from us."""
+        link = self.link(name)
+        found = self.addresses_on(link.index) if link else ()
+        return any(entry.address == address and entry.usable and not entry.ours for entry in found)
+
     def source_address(self, index: int, family: Family, not_these: frozenset[IPAddress]) -> IPAddress | None:
         """The interface's primary IPv4 or link-local IPv6 address, which adverts are sent from.
 

@@ -92,6 +92,8 @@ class DropReason(StrEnum):
     INTERVAL = "interval"
     NOT_LINK_LOCAL = "not_link_local"
     DESTINATION = "destination"
+    SOURCE = "source"
+    """The router has unicast peers, and the sender is none of them."""
 
 
 class AdvertError(ValueError):

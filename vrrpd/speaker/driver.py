@@ -1,6 +1,5 @@
 """Drives one virtual router of the core: hands it events, carries out its effects."""
 
-import errno
 import logging
 import time
 from collections.abc import Callable, Iterable
@@ -12,7 +11,7 @@ from msgspec.structs import replace
 
 from vrrpd.channel import Anomalous, Entered, Holds
 from vrrpd.config.model import VrrpInstance
-from vrrpd.protocol.advert import Advert, AdvertError, IPAddress, encode
+from vrrpd.protocol.advert import AdvertError, IPAddress
 from vrrpd.protocol.effects import (
     AddAddresses,
     Announce,
@@ -47,6 +46,7 @@ from vrrpd.protocol.timing import PRIORITY_OWNER, Centiseconds, active_down_inte
 from vrrpd.speaker.announcer import Announcer
 from vrrpd.speaker.counters import Counters
 from vrrpd.speaker.host import Host
+from vrrpd.speaker.outgoing import Outgoing, outgoing
 from vrrpd.speaker.port import Hearing, Port
 from vrrpd.speaker.timers import Deadline
 from vrrpd.speaker.vips import Vip, VirtualAddresses
@@ -98,7 +98,9 @@ class RouterDriver:
         self._rate_limit = host.rate_limit
         self._announcer = Announcer(host, self.counters, self.vips)
         self._announcer.reconfigure(instance.garp, active=False)
-        self._messages: dict[int, bytes] = {}
+        self.peers = frozenset(instance.unicast_peer)
+        self._messages: dict[int, Outgoing] = {}
+        """By priority."""
         self._deadlines: dict[Timer, Deadline] = {
             timer: host.timers.deadline(
                 partial(self._handle, TimerExpired(timer)),
@@ -237,8 +239,13 @@ class RouterDriver:
             self._handle(usable)
 
     def _usable(self) -> LinkChanged:
-        """What the port says, unless an interface that is to carry an address is missing: then nothing can be held."""
+        """What the port says, unless a source, or an interface that is to carry an address, is missing."""
         usable = self._port.state
+        if usable.up and (source := self.instance.unicast_src_ip):
+            usable = LinkChanged(up=True, address=source)
+            if not self._kernel.monitor.has(self.instance.interface, source):
+                reason = f"{self.instance.interface} has no {source} (unicast_src_ip) to send adverts from"
+                usable = LinkChanged(up=False, reason=reason)
         if usable.up:
             for dev in sorted({vip.config.dev for vip in self.vips}):
                 link = self._kernel.monitor.link(dev)
@@ -291,6 +298,7 @@ class RouterDriver:
             touched: what `withdraw` said of them.
         """
         self.instance = instance
+        self.peers = frozenset(instance.unicast_peer)
         self.vips.reconfigure(instance.virtual_ipaddress)
         self._messages.clear()
         self._announcer.reconfigure(instance.garp, active=self.state is State.MASTER)
@@ -355,25 +363,28 @@ class RouterDriver:
         timer.cancel()
 
     def _send_advert(self, effect: SendAdvert) -> None:
-        try:
-            self._port.send(self._messages.get(effect.priority) or self._encode(effect.priority))
-            self.counters.adverts_sent += 1
-            if self.router.state is State.MASTER:
-                now = time.monotonic()
-                self._ledger.advertise(now)
-                self._too_late_at = now + _patience(self.router.priority, self.router.parameters.advertisement_interval)
-        except OSError as error:
-            self.counters.adverts_failed += 1
-            if self._rate_limit.allows((self.instance.name, "send", error.errno), time.monotonic()):
-                log.warning("(%s) cannot send an advert: %s", self.instance.name, error.strerror)
+        sent = False
+        for message, way in self._messages.get(effect.priority) or self._encode(effect.priority):
+            try:
+                self._port.send(message, way)
+                self.counters.adverts_sent += 1
+                sent = True
+            except OSError as error:
+                self.counters.adverts_failed += 1
+                where = f" to {way.peer}" if way else ""
+                if self._rate_limit.allows((self.instance.name, f"send{where}", error.errno), time.monotonic()):
+                    log.warning("(%s) cannot send an advert%s: %s", self.instance.name, where, error.strerror)
+        if sent and self.router.state is State.MASTER:
+            now = time.monotonic()
+            self._ledger.advertise(now)
+            self._too_late_at = now + _patience(self.router.priority, self.router.parameters.advertisement_interval)
 
-    def _encode(self, priority: int) -> bytes:
-        parameters, source = self.router.parameters, self.router.address
-        if source is None:
-            raise OSError(errno.EADDRNOTAVAIL, f"{self.instance.interface} has no address to send from")
-        advert = Advert(parameters.virtual_router_id, priority, parameters.advertisement_interval, parameters.addresses)
-        message = self._messages[priority] = encode(advert, source, form=self.instance.checksum)
-        return message
+    def _encode(self, priority: int) -> Outgoing:
+        source = self.router.address
+        if source is None:  # the link has just gone, which the router is told of next
+            return ()
+        messages = self._messages[priority] = outgoing(self.instance, priority, source)
+        return messages
 
     def _add_addresses(self, effect: AddAddresses) -> None:
         refused = self.vips.add(effect.addresses)

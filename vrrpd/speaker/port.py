@@ -9,11 +9,12 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from vrrpd.net.adverts import AdvertSocket, Datagram, parse
+from vrrpd.net.adverts import AdvertSocket, Datagram, Packet, parse
 from vrrpd.net.links import Link
 from vrrpd.protocol.advert import AdvertError, ChecksumForm, DropReason, Family, IPAddress, decode
 from vrrpd.protocol.events import AdvertReceived, LinkChanged
 from vrrpd.speaker.host import Host
+from vrrpd.speaker.outgoing import Way
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +53,9 @@ class Hearing(Struct):
 
 class Listener(Protocol):
     """A router on a port."""
+
+    peers: frozenset[IPAddress]
+    """Whom alone it listens to; empty: whoever speaks to the group."""
 
     def hear(self, hearing: Hearing, heard_at: float) -> None:
         """A valid advert of its VRID arrived; `heard_at` on `time.monotonic`."""
@@ -110,15 +114,22 @@ class Port:
         for listener in tuple(self.listeners.values()):
             listener.link_changed()
 
-    def send(self, message: bytes) -> None:
-        """Send an advert to the group.
+    def send(self, message: bytes, way: Way | None = None) -> None:
+        """Send an advert to the group, or that way.
 
         Raises:
             OSError: the kernel refuses it.
         """
         if self._socket is None:
             raise OSError(errno.ENODEV, f"{self.interface} does not exist")
-        self._socket.send(message)
+        if way is None:
+            self._socket.send(message)
+            return
+        try:
+            self._socket.send_to(message, way.source, way.peer)
+        except OSError:
+            self._socket.forget(way.source)  # its address may come back
+            raise
 
     def close(self) -> None:
         """Leave the group."""
@@ -223,9 +234,10 @@ class Port:
         vrid = packet.message[1] if len(packet.message) > 1 else None
         listener = self.listeners.get(vrid) if vrid is not None else None
         try:
-            if packet.destination != self.family.group:
-                raise AdvertError(DropReason.DESTINATION, f"sent to {packet.destination}, not to {self.family.group}")
-            advert, form = decode(packet.message, source=packet.source, destination=packet.destination, ttl=packet.ttl)
+            peers = listener.peers if listener else frozenset()
+            self._refuse_foreign(packet, peers)
+            ttl = None if peers else packet.ttl
+            advert, form = decode(packet.message, source=packet.source, destination=packet.destination, ttl=ttl)
         except AdvertError as error:
             for each in [listener] if listener else self.listeners.values():
                 each.dropped(packet.source, error)
@@ -236,6 +248,14 @@ class Port:
             self._known.clear()
         hearing = self._known[datagram] = Hearing(listener, AdvertReceived(packet.source, advert), form)
         listener.hear(hearing, heard_at)
+
+    def _refuse_foreign(self, packet: Packet, peers: frozenset[IPAddress]) -> None:
+        if peers and packet.destination.is_multicast:
+            raise AdvertError(DropReason.DESTINATION, "sent to the group, and this router has unicast peers")
+        if peers and packet.source not in peers:
+            raise AdvertError(DropReason.SOURCE, f"{packet.source} is no unicast_peer of this router")
+        if not peers and packet.destination != self.family.group:
+            raise AdvertError(DropReason.DESTINATION, f"sent to {packet.destination}, not to {self.family.group}")
 
     def _strangers_readable(self) -> None:
         if self._socket is None:

@@ -8,8 +8,8 @@ from vrrpd.net.addresses import leftover_removal
 from vrrpd.net.adverts import AdvertSocket
 from vrrpd.net.links import LinkMonitor
 from vrrpd.net.netlink import Batch, route_socket, transact
-from vrrpd.protocol.advert import Advert, encode
 from vrrpd.protocol.timing import PRIORITY_RESIGN
+from vrrpd.speaker.outgoing import outgoing
 
 log = logging.getLogger(__name__)
 
@@ -27,17 +27,18 @@ def resign(config: Config, ledger: Ledger) -> None:
         if entry.advertised is None or link is None:
             continue
         entry.clear()
-        parameters = instance.parameters()
-        source = monitor.source_address(link.index, instance.family, frozenset(parameters.addresses))
+        virtual = frozenset(vip.address for vip in instance.virtual_ipaddress)
+        source = instance.unicast_src_ip or monitor.source_address(link.index, instance.family, virtual)
         if source is None:
             continue
-        advert = Advert(
-            parameters.virtual_router_id, PRIORITY_RESIGN, parameters.advertisement_interval, parameters.addresses
-        )
         try:
             socket = AdvertSocket(link, instance.family)
             socket.send_from(source)
-            socket.send(encode(advert, source, form=instance.checksum))
+            for message, way in outgoing(instance, PRIORITY_RESIGN, source):
+                if way is None:
+                    socket.send(message)
+                else:
+                    socket.send_to(message, way.source, way.peer)
         except OSError as error:
             log.error("(%s) cannot resign: %s", instance.name, error.strerror)  # noqa: TRY400
     left = [entry for entry in monitor.addresses.values() if entry.ours]

@@ -31,6 +31,7 @@ def router_status(driver: RouterDriver) -> dict[str, Any]:
         "priority": instance.priority,
         "effective_priority": router.priority,
         "advert_int": instance.advert_int,
+        "unicast_peer": [str(peer) for peer in instance.unicast_peer],
         "master_advert_int": seconds(router.active_adver_interval),
         "master_down_interval": seconds(router.active_down_interval),
         "master_address": None if master_address is None else str(master_address),
@@ -67,7 +68,11 @@ def fault_status(instance: VrrpInstance, reason: str) -> dict[str, Any]:
         "master_address": None,
         "master_priority": None,
         "last_transition": None,
-        "vips": [{"address": str(vip), "dev": vip.dev, "present": False} for vip in instance.virtual_ipaddress],
+        "unicast_peer": [str(peer) for peer in instance.unicast_peer],
+        "vips": [
+            {"address": str(vip), "dev": vip.dev, "present": False, "hosts_own": False}
+            for vip in instance.virtual_ipaddress
+        ],
         "counters": Counters().as_dict(),
     }
 

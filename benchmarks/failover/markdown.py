@@ -1,0 +1,131 @@
+"""Results as Markdown tables: all of them for the terminal, and the few that the README has."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from benchmarks.failover.cells import Cell, Summary, cells
+from benchmarks.failover.faults import FAULTS
+from benchmarks.failover.results import Results
+
+BEGIN: Final = "<!-- figures: begin; `python -m benchmarks.failover.markdown` writes them -->"
+END: Final = "<!-- figures: end -->"
+PROJECT: Final = Path(__file__).parent.parent.parent
+COMMITTED: Final = PROJECT / "benchmarks" / "results" / "failover.json"
+"""What the figures in the README are of."""
+_FULL: Final = (
+    ("outage_ms", "outage, ms"),
+    ("flow_outage_ms", "TCP flow stands, ms"),
+    ("lost", "lost"),
+    ("excess_ms", "excess, ms"),
+    ("announced_ms", "announced, ms"),
+    ("two_masters_ms", "two masters, ms"),
+    ("flaps", "flaps"),
+    ("back_outage_ms", "undone, ms"),
+)
+
+
+def number(value: float) -> str:
+    """Three digits that matter, and no more than one after the point."""
+    return (
+        f"{value:.0f}"
+        if abs(value) >= 100 or value == int(value)
+        else f"{value:.1f}"
+        if abs(value) >= 1
+        else f"{value:.2f}"
+    )
+
+
+def spread(summary: Summary | None) -> str:
+    """Median, 90th percentile and worst; only one number where they are the same."""
+    if summary is None:
+        return ""
+    shown = [number(value) for value in (summary.median, summary.p90, summary.worst)]
+    return shown[0] if len(set(shown)) == 1 else " / ".join(shown)
+
+
+def rows_of(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table that a terminal shows as well."""
+    widths = [max(len(row[column]) for row in (heads, *rows)) for column in range(len(heads))]
+    lines = [
+        "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |"
+        for row in (heads, *rows)
+    ]
+    rule = "|" + "|".join("-" * (width + 2) for width in widths) + "|"
+    return "\n".join([lines[0], rule, *lines[1:]])
+
+
+def table(results: Results) -> str:
+    """Every cell: median / 90th percentile / worst."""
+    found = cells(results)
+    heads = ["fault", "advert_int", "speaker", "n", *(title for _, title in _FULL), f"outage x {results.baseline}"]
+    return rows_of(heads, [_row(cell) for cell in found]) if found else "nothing was measured"
+
+
+def _row(cell: Cell) -> list[str]:
+    outage = cell.figures.get("outage_ms")
+    name = f"{cell.fault}, {cell.load}" if cell.load else cell.fault
+    noisy = f" ({cell.noisy} noisy)" if cell.noisy else ""
+    ratio = number(outage.ratio) if outage and outage.ratio is not None else ""
+    counted = f"{outage.n if outage else 0}{noisy}"
+    return [
+        name,
+        f"{cell.advert_int:g}",
+        cell.speaker,
+        counted,
+        *(spread(cell.figures.get(key)) for key, _ in _FULL),
+        ratio,
+    ]
+
+
+def for_readme(results: Results) -> str:
+    """Outage by fault and speaker at the shortest interval that was measured, and what it was measured on."""
+    found = [cell for cell in cells(results) if not cell.load]
+    interval = min(cell.advert_int for cell in found)
+    by_place = {(cell.fault, cell.speaker): cell for cell in found if cell.advert_int == interval}
+    faults = [name for name in FAULTS if any(fault == name for fault, _ in by_place)]
+    speakers = [name for name in results.speakers if any(speaker == name for _, speaker in by_place)]
+    heads = ["outage in ms", *(f"{speaker} {results.versions[speaker]}" for speaker in speakers)]
+    rows = [
+        [f"{fault}: {FAULTS[fault].what}", *(_outage(by_place.get((fault, speaker))) for speaker in speakers)]
+        for fault in faults
+    ]
+    machine = results.machine
+    runs = [cell.figures["outage_ms"].n for cell in by_place.values() if "outage_ms" in cell.figures]
+    about = (
+        f"Median / 90th percentile / worst of {min(runs)} to {max(runs)} runs at advert_int {interval:g} s, "
+        "a ping every millisecond; one number where they are the same. "
+        f"Linux {machine['kernel']}, {machine['processors']} processors, {machine['date'][:10]}."
+    )
+    return f"{rows_of(heads, rows)}\n\n{about}"
+
+
+def _outage(cell: Cell | None) -> str:
+    if cell is None or "outage_ms" not in cell.figures:
+        return "-"
+    return spread(cell.figures["outage_ms"]) + (" (or more)" if cell.not_restored else "")
+
+
+def in_readme(text: str, figures: str) -> str:
+    """The README with these figures in their place.
+
+    Raises:
+        ValueError: there is no such place.
+    """
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise ValueError(f"there is no {BEGIN} … {END}")
+    return f"{before}{BEGIN}\n{figures}\n{END}{after}"
+
+
+def main() -> None:
+    """Write the figures of the committed results into the README."""
+    from benchmarks.failover.results import load  # noqa: PLC0415
+
+    path = PROJECT / "README.md"
+    path.write_text(in_readme(path.read_text(encoding="utf-8"), for_readme(load(COMMITTED))), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

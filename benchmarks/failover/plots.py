@@ -1,0 +1,266 @@
+"""The pictures of a report, as SVG.
+
+Colours are those of Okabe and Ito, for the colour-blind; marks, lines and hatches differ too, for black and white.
+"""
+
+import io
+import statistics
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+import matplotlib as mpl
+from matplotlib.artist import Artist
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.ticker import FuncFormatter
+from msgspec import Struct
+
+from benchmarks.failover.results import Results, Run, Segment
+
+mpl.use("svg")
+mpl.rcParams |= {
+    "svg.fonttype": "none",  # text stays text: it can be searched and read aloud
+    "svg.hashsalt": "failover",  # the same file from the same results
+    "font.family": "sans-serif",
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": "#dddddd",
+    "axes.axisbelow": True,
+}
+
+COLOURS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+MARKERS: Final = ("o", "s", "^", "D", "v", "P")
+LINES: Final = ("-", "--", "-.", ":", (0, (5, 1)), (0, (1, 1)))
+HATCHES: Final = ("", "///", "...", "xx")
+_LOST: Final = "#000000"
+_WIDTH: Final = 8.5
+_PICTURED: Final = ("silent", "link", "kill-all", "freeze", "stop")
+"""Faults of which one is shown as a timeline, the first that was measured."""
+_MARGIN_MS: Final = 60.0
+
+
+class Plot(Struct, frozen=True):
+    """One picture."""
+
+    name: str
+    title: str
+    caption: str
+    svg: str
+
+
+def plots(results: Results) -> list[Plot]:
+    """All that the results have something for."""
+    found = (timeline(results), outages(results), excess(results), processor(results))
+    return [plot for plot in found if plot is not None]
+
+
+def _svg(figure: Figure) -> str:
+    out = io.StringIO()
+    figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None}, bbox_inches="tight")
+    text = out.getvalue()
+    return text[text.index("<svg") :].strip()
+
+
+def _styles(results: Results) -> dict[str, dict[str, Any]]:
+    return {
+        speaker: {"color": COLOURS[number % 6], "marker": MARKERS[number % 6]}
+        for number, speaker in enumerate(results.speakers)
+    }
+
+
+def timeline(results: Results) -> Plot | None:
+    """One failover of each speaker: probes, adverts and announcements on one axis."""
+    pictured = [run for run in results.runs if run.timeline and not run.load]
+    fault = next((name for name in _PICTURED if any(run.fault == name for run in pictured)), None)
+    if fault is None:
+        return None
+    interval = min(run.advert_int for run in pictured if run.fault == fault)
+    chosen = {run.speaker: run for run in pictured if (run.fault, run.advert_int) == (fault, interval)}
+    runs = [chosen[speaker] for speaker in results.speakers if speaker in chosen]
+    end = max(_interesting(run) for run in runs) + _MARGIN_MS
+    figure = Figure(figsize=(_WIDTH, 0.6 + 1.9 * len(runs)))
+    axes = figure.subplots(len(runs), 1, sharex=True, squeeze=False)[:, 0]
+    for axis, run in zip(axes, runs, strict=True):
+        _draw_timeline(axis, run)
+        axis.set_xlim(-100, end)
+        axis.set_title(run.speaker, loc="left", fontweight="bold")
+    axes[-1].set_xlabel("ms after the fault")
+    legend: list[Artist] = [
+        Patch(facecolor=COLOURS[0], label="r1 answers, advertises"),
+        Patch(facecolor=COLOURS[1], hatch="///", label="r2"),
+    ]
+    legend += [
+        Patch(facecolor=_LOST, label="no answer"),
+        Line2D([], [], marker="*", color="#555555", ls="", label="announcement"),
+    ]
+    figure.legend(handles=legend, loc="lower center", ncols=4, frameon=False, bbox_to_anchor=(0.5, -0.04))
+    figure.tight_layout()
+    caption = (
+        f"The first run of “{fault}” at advert_int {interval:g} s. Each row of probes shows who answered, one a "
+        "millisecond; of the flow only whether it was answered. Below: each advert and announcement of the address."
+    )
+    return Plot("timeline", f"One failover: {fault}", caption, _svg(figure))
+
+
+def _interesting(run: Run) -> float:
+    """When the last outage ended, or the successor began, in ms."""
+    assert run.timeline is not None
+    ends = [one.end_ms for some in run.timeline.segments.values() for one in some if one.answered_by is None]
+    ends += [min(times) for times in run.timeline.adverts.values() if min(times) > 0]
+    return max([*ends, run.advert_int * 1e3])
+
+
+def _draw_timeline(axis: Any, run: Run) -> None:
+    assert run.timeline is not None
+    rows = [*run.timeline.segments, "adverts", "announced"]
+    for row, (name, segments) in enumerate(run.timeline.segments.items()):
+        for colour, hatch, who in (
+            (COLOURS[0], "", "r1"),
+            (COLOURS[1], "///", "r2"),
+            (COLOURS[2], "...", "r3"),
+            ("#999999", "", ""),
+            (_LOST, "", None),
+        ):
+            bars = list(_bars(segments, who))
+            if bars:
+                axis.broken_barh(
+                    bars, (row - 0.35, 0.7), facecolors=colour, hatch=hatch, edgecolor="white", linewidth=0
+                )
+        assert name
+    for router, times in run.timeline.adverts.items():
+        number = int(router[1:]) - 1 if router[1:].isdigit() else 5
+        axis.vlines(
+            times, len(rows) - 2 - 0.35, len(rows) - 2 + 0.35, color=COLOURS[number % 6], linestyles=LINES[number % 6]
+        )
+    announced = run.timeline.announcements
+    axis.plot(announced, [len(rows) - 1] * len(announced), "*", color="#555555", markersize=7)
+    axis.axvline(0, color="#000000", linewidth=1)
+    axis.set_yticks(range(len(rows)), rows)
+    axis.set_ylim(len(rows) - 0.5, -0.5)
+    axis.grid(axis="y", visible=False)
+
+
+def _bars(segments: Sequence[Segment], who: str | None) -> Iterator[tuple[float, float]]:
+    for one in segments:
+        if one.answered_by == who:
+            yield one.start_ms, max(one.end_ms - one.start_ms, 0.5)
+
+
+def outages(results: Results) -> Plot | None:
+    """Every run's outage, by fault and speaker; a panel an interval."""
+    runs = [run for run in results.runs if not run.noisy and not run.load and "icmp" in run.during]
+    if not runs:
+        return None
+    intervals = sorted({run.advert_int for run in runs}, reverse=True)
+    faults = list(dict.fromkeys(run.fault for run in runs))
+    styles = _styles(results)
+    figure = Figure(figsize=(_WIDTH, 0.8 + len(intervals) * (0.5 + 0.42 * len(faults))))
+    axes = figure.subplots(len(intervals), 1, squeeze=False)[:, 0]
+    for axis, interval in zip(axes, intervals, strict=True):
+        for number, speaker in enumerate(results.speakers):
+            offset = (number - (len(results.speakers) - 1) / 2) * 0.22
+            for row, fault in enumerate(faults):
+                values = [
+                    run.during["icmp"].outage_ms
+                    for run in runs
+                    if (run.speaker, run.fault, run.advert_int) == (speaker, fault, interval)
+                ]
+                if values:
+                    axis.plot(values, [row + offset] * len(values), ls="", alpha=0.45, ms=4, **styles[speaker])
+                    axis.plot([statistics.median(values)], [row + offset], ls="", ms=7, mec="black", **styles[speaker])
+        _logarithmic(axis)
+        axis.set_xlim(-0.2, None)
+        axis.set_yticks(range(len(faults)), faults)
+        axis.set_ylim(len(faults) - 0.5, -0.5)
+        axis.set_title(f"advert_int {interval:g} s", loc="left")
+    axes[-1].set_xlabel("outage seen by pings, ms (linear below 1, logarithmic above)")
+    _legend(figure, results, styles)
+    figure.tight_layout()
+    caption = "A small mark a run, a large one with a rim the median. 0: not one probe was lost."
+    return Plot("outages", "Outage by fault and speaker", caption, _svg(figure))
+
+
+def excess(results: Results) -> Plot | None:
+    """How late takeovers were, as distribution functions."""
+    by_speaker = {
+        speaker: sorted(
+            run.excess_ms
+            for run in results.runs
+            if run.speaker == speaker and not run.noisy and not run.load and run.excess_ms is not None
+        )
+        for speaker in results.speakers
+    }
+    if not any(by_speaker.values()):
+        return None
+    figure = Figure(figsize=(_WIDTH, 3.2))
+    axis = figure.subplots()
+    styles = _styles(results)
+    for number, (speaker, values) in enumerate(by_speaker.items()):
+        if values:
+            shares = [(rank + 1) / len(values) * 100 for rank in range(len(values))]
+            axis.step(
+                [values[0], *values],
+                [0, *shares],
+                where="post",
+                ls=LINES[number % 6],
+                color=styles[speaker]["color"],
+                label=f"{speaker} ({len(values)})",
+            )
+            axis.plot(values, shares, ls="", ms=3, **styles[speaker])
+    axis.axvline(0, color="#000000", linewidth=1)
+    _logarithmic(axis)
+    axis.set_xlabel("excess of detection over the protocol's bound, ms (linear between -1 and 1)")
+    axis.set_ylabel("% of takeovers")
+    axis.legend(frameon=False)
+    figure.tight_layout()
+    caption = (
+        "From the last advert that was heard of the master to its successor's first, less 3 x advert_int + skew, or "
+        "the skew after a resignation. All faults and intervals that were measured. Left of 0: before its time."
+    )
+    return Plot("excess", "Excess over the bound", caption, _svg(figure))
+
+
+def processor(results: Results) -> Plot | None:
+    """Processor time by instances."""
+    found = [one for one in results.scale if one.what == "instances"]
+    if not found:
+        return None
+    intervals = sorted({one.advert_int for one in found}, reverse=True)
+    figure = Figure(figsize=(_WIDTH, 3.2))
+    axes = figure.subplots(1, len(intervals), sharey=True, squeeze=False)[0]
+    styles = _styles(results)
+    for axis, interval in zip(axes, intervals, strict=True):
+        for speaker in results.speakers:
+            for side, line in (("sender", "-"), ("receiver", ":")):
+                sizes = sorted({one.size for one in found if (one.speaker, one.advert_int) == (speaker, interval)})
+                medians = [
+                    statistics.median(
+                        one.values[f"{side}_cpu_percent"]
+                        for one in found
+                        if (one.speaker, one.advert_int, one.size) == (speaker, interval, size)
+                    )
+                    for size in sizes
+                ]
+                if sizes:
+                    axis.plot(sizes, medians, ls=line, label=f"{speaker}, {side}", **styles[speaker])
+        axis.set_title(f"advert_int {interval:g} s", loc="left")
+        axis.set_xlabel("instances")
+    axes[0].set_ylabel("% of a processor")
+    axes[-1].legend(frameon=False, fontsize=8)
+    figure.tight_layout()
+    caption = "Who sends the adverts of so many virtual routers, and who hears them. Medians."
+    return Plot("processor", "Processor time by instances", caption, _svg(figure))
+
+
+def _logarithmic(axis: Any) -> None:
+    """Linear around 0, which a logarithm has no place for; with numbers that are read at once."""
+    axis.set_xscale("symlog", linthresh=1)
+    axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+
+
+def _legend(figure: Figure, results: Results, styles: dict[str, dict[str, Any]]) -> None:
+    handles = [Line2D([], [], ls="", label=speaker, **styles[speaker]) for speaker in results.speakers]
+    figure.legend(handles=handles, loc="upper right", ncols=len(handles), frameon=False)

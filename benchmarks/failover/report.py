@@ -1,0 +1,206 @@
+"""The files that are made of a results file: an HTML page that needs nothing else, CSV, Markdown."""
+
+import csv
+import io
+from collections.abc import Sequence
+from html import escape
+from pathlib import Path
+from typing import Final
+
+from benchmarks.failover.cells import FIGURES, Cell, cells
+from benchmarks.failover.faults import FAULTS
+from benchmarks.failover.markdown import number, spread, table
+from benchmarks.failover.plots import Plot, plots
+from benchmarks.failover.results import Results
+
+HTML: Final = "report.html"
+CSV: Final = "cells.csv"
+MARKDOWN: Final = "report.md"
+
+_STYLE: Final = """
+:root { color-scheme: light; }
+body { font: 15px/1.5 system-ui, sans-serif; color: #111; background: #fff; }
+body { max-width: 70rem; margin: 2rem auto; padding: 0 1rem; }
+h1 { font-size: 1.6rem; } h2 { font-size: 1.2rem; margin-top: 2.2rem; border-bottom: 1px solid #bbb; }
+table { border-collapse: collapse; font-size: 0.85rem; font-variant-numeric: tabular-nums; }
+th, td { padding: 0.2rem 0.6rem; border-bottom: 1px solid #ddd; text-align: right; white-space: nowrap; }
+th { text-align: left; vertical-align: bottom; border-bottom: 2px solid #333; white-space: normal; }
+td:first-child, td.word, th.word { text-align: left; }
+tr.first td { border-top: 1px solid #333; }
+figure { margin: 1rem 0; break-inside: avoid; } figure svg { max-width: 100%; height: auto; }
+figcaption { color: #444; font-size: 0.9rem; max-width: 50rem; }
+.wide { overflow-x: auto; }
+@media print { body { font-size: 9pt; margin: 0; max-width: none; } .wide { overflow: visible; }
+  table { font-size: 6.5pt; } h2 { break-after: avoid; } tr { break-inside: avoid; }
+  @page { size: A4 landscape; margin: 12mm; } }
+"""
+
+_SHOWN: Final = (
+    "outage_ms",
+    "udp_outage_ms",
+    "connect_outage_ms",
+    "flow_outage_ms",
+    "flow_connections",
+    "lost",
+    "excess_ms",
+    "announced_ms",
+    "two_masters_ms",
+    "flaps",
+    "back_outage_ms",
+)
+
+
+def write_report(results: Results, directory: Path) -> list[Path]:
+    """Write them; returns where they are."""
+    files = {HTML: page(results), CSV: as_csv(results), MARKDOWN: table(results) + "\n"}
+    for name, text in files.items():
+        (directory / name).write_text(text, encoding="utf-8")
+    return [directory / name for name in files]
+
+
+def as_csv(results: Results) -> str:
+    """A line a cell and figure."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(
+        ("load", "advert_int", "fault", "speaker", "figure", "n", "median", "p90", "worst", "ratio", "pairs")
+    )
+    for cell in cells(results):
+        for name, one in cell.figures.items():
+            ratio = "" if one.ratio is None else round(one.ratio, 4)
+            place = (cell.load, cell.advert_int, cell.fault, cell.speaker, name)
+            writer.writerow((*place, one.n, one.median, one.p90, one.worst, ratio, one.ratios))
+    return out.getvalue()
+
+
+def page(results: Results) -> str:
+    """The HTML page."""
+    parts = [
+        "<!doctype html>",
+        '<html lang="en"><head><meta charset="utf-8"><title>Failover of VRRP speakers</title>',
+        '<meta name="viewport" content="width=device-width, initial-scale=1">',
+        f"<style>{_STYLE}</style></head><body>",
+        "<h1>Failover of VRRP speakers</h1>",
+        _about(results),
+        *(_figure(plot) for plot in plots(results)),
+        _cells(results),
+        _faults(results),
+        _scale(results),
+        _other_figures(results),
+        "</body></html>",
+    ]
+    return "\n".join(part for part in parts if part) + "\n"
+
+
+def _table(heads: Sequence[str], rows: Sequence[Sequence[str]], words: int = 1) -> str:
+    """A table; the first `words` columns are words, the rest numbers."""
+    cls = [' class="word"' if column < words else "" for column in range(len(heads))]
+    head = "".join(f"<th{kind}>{escape(text)}</th>" for kind, text in zip(cls, heads, strict=True))
+    lines, before = [], None
+    for row in rows:
+        first = ' class="first"' if row[0] != before else ""
+        before = row[0]
+        cells_ = "".join(f"<td{kind}>{escape(text)}</td>" for kind, text in zip(cls, row, strict=True))
+        lines.append(f"<tr{first}>{cells_}</tr>")
+    return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{"".join(lines)}</tbody></table></div>'
+
+
+def _about(results: Results) -> str:
+    noises = sorted(run.noise_ms for run in results.runs if not run.load)
+    noisy = sum(run.noisy for run in results.runs)
+    rows = [[name.replace("_", " "), str(value)] for name, value in results.machine.items()]
+    rows += [["speakers", ", ".join(f"{name} {version}".strip() for name, version in results.versions.items())]]
+    rows += [[name.replace("_", " "), str(value)] for name, value in results.settings.items()]
+    rows += [["ratios are to", results.baseline], ["runs", f"{len(results.runs)}, of which {noisy} too noisy to count"]]
+    if noises:
+        middle, worst = number(noises[len(noises) // 2]), number(noises[-1])
+        rows += [["noise", f"longest pause of the prober: {middle} ms in the median run, {worst} ms in the worst"]]
+    text = "<h2>What was measured, and on what</h2>" + _table(("", ""), rows, words=2)
+    if results.not_measured:
+        items = "".join(f"<li>{escape(note)}</li>" for note in results.not_measured)
+        text += f"<p>Not measured:</p><ul>{items}</ul>"
+    return text
+
+
+def _figure(plot: Plot) -> str:
+    title, caption = escape(plot.title), escape(plot.caption)
+    return (
+        f'<h2>{title}</h2><figure id="{plot.name}" role="img" aria-label="{title}">{plot.svg}'
+        f"<figcaption>{caption}</figcaption></figure>"
+    )
+
+
+def _cells(results: Results) -> str:
+    found = cells(results)
+    if not found:
+        return "<p>No run is there.</p>"
+    heads = [
+        "fault",
+        "load",
+        "advert_int",
+        "speaker",
+        "n",
+        *(FIGURES[name][0] for name in _SHOWN),
+        f"outage x {results.baseline}",
+    ]
+    rows = [_cell_row(cell) for cell in found]
+    note = (
+        "<p>Median / 90th percentile / worst; one number where they are the same. The ratio is the median of those to "
+        "the baseline's run of the same number.</p>"
+    )
+    return "<h2>All cells</h2>" + note + _table(heads, rows, words=4)
+
+
+def _cell_row(cell: Cell) -> list[str]:
+    outage = cell.figures.get("outage_ms")
+    ratio = f"{number(outage.ratio)} ({outage.ratios})" if outage and outage.ratio is not None else ""
+    more = " or more" if cell.not_restored else ""
+    shown = [spread(cell.figures.get(name)) for name in _SHOWN]
+    counted = f"{outage.n if outage else 0}" + (f" ({cell.noisy} noisy)" if cell.noisy else "")
+    return [cell.fault, cell.load, f"{cell.advert_int:g}", cell.speaker, counted, shown[0] + more, *shown[1:], ratio]
+
+
+def _faults(results: Results) -> str:
+    used = {run.fault for run in results.runs}
+    rows = [[fault.name, fault.what] for fault in FAULTS.values() if fault.name in used]
+    return "<h2>The faults</h2>" + _table(("fault", "what happens to the master"), rows, words=2) if rows else ""
+
+
+def _scale(results: Results) -> str:
+    if not results.scale:
+        return ""
+    parts = ["<h2>By size</h2><p>Medians of all runs; docs/benchmarking.md says what each is.</p>"]
+    for what in dict.fromkeys(one.what for one in results.scale):
+        some = [one for one in results.scale if one.what == what]
+        names = list(some[0].values)
+        keys = sorted({(one.size, -one.advert_int, one.speaker) for one in some})
+        rows = []
+        for size, interval, speaker in keys:
+            group = [
+                one.values for one in some if (one.size, -one.advert_int, one.speaker) == (size, interval, speaker)
+            ]
+            medians = [sorted(values[name] for values in group)[len(group) // 2] for name in names]
+            rows.append([str(size), f"{-interval:g}", speaker, str(len(group)), *map(number, medians)])
+        heads = (what, "advert_int", "speaker", "n", *(name.replace("_", " ") for name in names))
+        parts.append(_table(heads, rows, words=3))
+    return "".join(parts)
+
+
+def _other_figures(results: Results) -> str:
+    if not results.figures:
+        return ""
+    rows = []
+    for one in results.figures:
+        theirs = one["keepalived"]
+        rows.append(
+            [
+                str(one["name"]),
+                str(one["unit"]),
+                number(one["vrrpd"]["median"]),
+                number(theirs["median"]) if theirs else "",
+                number(one["ratio"]) if one["ratio"] is not None else "",
+                str(len(one["vrrpd"]["runs"])),
+            ]
+        )
+    heads = ("what", "unit", "vrrpd, median", "keepalived, median", "ratio", "n")
+    return "<h2>vrrpd beside keepalived: the daemon, and large tables</h2>" + _table(heads, rows, words=2)

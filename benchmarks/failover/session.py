@@ -1,0 +1,151 @@
+"""One call of the program: what it was asked for, done, and written down whatever ends it."""
+
+import argparse
+import os
+import tempfile
+from pathlib import Path
+from typing import Any, Final
+
+from rich.console import Console
+
+from benchmarks.failover import scale
+from benchmarks.failover.arena import ArenaError
+from benchmarks.failover.campaign import Plan, carry_out, progress, resumed
+from benchmarks.failover.markdown import table
+from benchmarks.failover.report import write_report
+from benchmarks.failover.results import NAME, RUNS, SCHEMA, Results, ResultsError, load, machine, save
+from benchmarks.failover.setting import REFERENCE, Setting
+from benchmarks.failover.speakers import BUILT_IN, Speaker, SpeakerError, find
+
+BASELINE: Final = "keepalived"
+QUICK_SIZES: Final = scale.Sizes(
+    instances=(1, 255), intervals=(0.1,), addresses=(1, 200), reloaded=(100,), started=(100,), runs=1
+)
+
+
+class Session:
+    """What was asked for.
+
+    Raises:
+        SpeakerError: a speaker is not known or not installed.
+        ResultsError: there are results already, and going on was not asked for, or they are of something else.
+    """
+
+    def __init__(self, arguments: argparse.Namespace, console: Console) -> None:
+        self._arguments = arguments
+        self._console = console
+        self._directory: Path = arguments.out
+        speakers = find(arguments.speaker) if arguments.speaker else _installed()
+        names = [speaker.name for speaker in speakers]
+        baseline = arguments.baseline or (BASELINE if BASELINE in names else names[-1])
+        if baseline not in names:
+            raise SpeakerError(f"the baseline {baseline} is none of the speakers: {', '.join(names)}")
+        probes = dict.fromkeys((REFERENCE, *arguments.probe))
+        self._plan = Plan(
+            speakers=tuple(speakers),
+            adverts=arguments.advert,
+            faults=arguments.fault,
+            runs=arguments.runs,
+            setting=Setting(routers=max(2, arguments.routers), family=arguments.family, probes=tuple(probes)),
+            loads=arguments.load,
+            noise_limit=arguments.noise_limit / 1e3,
+        )
+        self._results = self._begin(speakers, baseline)
+
+    def _begin(self, speakers: list[Speaker], baseline: str) -> Results:
+        settings: dict[str, Any] = {
+            "routers": self._plan.setting.routers,
+            "family": self._plan.setting.family,
+            "probe_interval_ms": self._plan.setting.probe_interval * 1e3,
+            "noise_limit_ms": self._plan.noise_limit * 1e3,
+        }
+        there = (self._directory / NAME).exists() or (self._directory / RUNS).exists()
+        if there and not self._arguments.resume:
+            raise ResultsError(
+                f"{self._directory} has results already: --resume goes on, --out names another directory"
+            )
+        self._directory.mkdir(parents=True, exist_ok=True)
+        versions = {speaker.name: speaker.version() for speaker in speakers}
+        fresh = Results(SCHEMA, machine(), versions, settings, baseline)
+        if not there:
+            save(fresh, self._directory)
+            return fresh
+        results = load(self._directory)
+        if results.settings != settings:
+            raise ResultsError(
+                f"{self._directory} was measured with {results.settings}, not {settings}: take another --out"
+            )
+        results.versions |= versions
+        results.baseline = baseline
+        resumed(results, self._directory)
+        return results
+
+    def run(self) -> int:
+        """Measure; whatever ends it, what is done is kept and reported. Returns the exit code."""
+        code = 0
+        try:
+            self._measure()
+        except ArenaError as error:
+            self._console.print(f"it ended early: {error}", markup=False)
+            code = 1
+        finally:
+            save(self._results, self._directory)
+            (self._directory / RUNS).unlink(missing_ok=True)
+            report(self._directory)
+            print(table(self._results))
+        return code
+
+    def _measure(self) -> None:
+        arguments = self._arguments
+        # An installed package comes with its bytecode; a checkout may be told to keep none.
+        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+        with tempfile.TemporaryDirectory(prefix="failover-bytecode-") as bytecode:
+            os.environ["PYTHONPYCACHEPREFIX"] = bytecode
+            carry_out(self._plan, self._results, self._directory, self._console)
+            save(self._results, self._directory)
+            if arguments.scale:
+                self._scale(scale.Sizes() if arguments.scale == "full" else QUICK_SIZES)
+            self._figures()
+
+    def _scale(self, sizes: scale.Sizes) -> None:
+        todo = scale.jobs(self._plan.speakers, sizes)
+        with (
+            tempfile.TemporaryDirectory(prefix="failover-scale-") as scratch,
+            progress(self._console, len(todo), "sizes") as step,
+        ):
+            scale.carry_out(todo, self._results, Path(scratch), step)
+
+    def _figures(self) -> None:
+        """What the programs beside this one measure, of vrrpd and keepalived."""
+        if not (self._arguments.figures or self._arguments.ipvs):
+            return
+        from benchmarks import ipvs, speaker  # noqa: PLC0415 # they bring the tests' User-Mode Linux along
+
+        self._results.figures.clear()
+        if self._arguments.figures:
+            counts = speaker.QUICK if self._arguments.figures == "quick" else {}
+            measures = [
+                (name, measure, counts.get(name, runs))
+                for name, (measure, runs) in speaker.MEASUREMENTS.items()
+                if not counts or name in counts
+            ]
+            with tempfile.TemporaryDirectory() as scratch, progress(self._console, len(measures), "figures") as step:
+                for name, measure, runs in measures:
+                    self._results.figures += [one.as_dict() for one in measure(Path(scratch) / name, runs)]
+                    step(name)
+        if self._arguments.ipvs:
+            self._results.figures += [one.as_dict() for one in ipvs.measure(5000, 10, 3)]
+
+
+def report(directory: Path) -> None:
+    """Write the report of the results file in a directory.
+
+    Raises:
+        ResultsError: there is none.
+    """
+    for path in write_report(load(directory), directory):
+        print(path)
+
+
+def _installed() -> list[Speaker]:
+    return [speaker for speaker in BUILT_IN.values() if not speaker.kind.missing()]

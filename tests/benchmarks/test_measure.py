@@ -1,0 +1,143 @@
+"""The harness measures a speaker whose outage is known."""
+
+import json
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from benchmarks.failover.arena import Arena
+from benchmarks.failover.faults import FAULTS
+from benchmarks.failover.measure import NOISE_LIMIT, measure
+from benchmarks.failover.results import NAME, RUNS, Results, Run, load
+from benchmarks.failover.setting import Setting
+from benchmarks.failover.speakers import find
+from tests.peers import DEADLINE
+
+pytestmark = pytest.mark.namespaces
+
+TAKEOVER_AFTER = 0.15
+ADVERT_INT = 0.05
+SKEW_MS = 156 / 256 * ADVERT_INT * 1e3
+ATTEMPTS = 5
+"""Runs until one was not noisy; after that the machine is too busy to tell anything."""
+
+
+@pytest.fixture(scope="module")
+def description(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The fake speaker as a user would describe it."""
+    path = tmp_path_factory.mktemp("fake") / "fake.toml"
+    arguments = ["$interface", "$source", "$address", "$priority", "$advert_int", str(TAKEOVER_AFTER)]
+    command = [sys.executable, "-m", "tests.benchmarks.fake_speaker", *arguments, "$directory/journal"]
+    version = ["echo", "fake version v1.2.3, and more"]
+    path.write_text(f'name = "fake"\nfamilies = [4]\nversion = {json.dumps(version)}\nstart = {json.dumps(command)}\n')
+    return path
+
+
+@pytest.fixture(scope="module")
+def arena(description: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Arena]:
+    (speaker,) = find([str(description)])
+    with Arena(speaker, Setting(advert_int=ADVERT_INT), tmp_path_factory.mktemp("arena")) as made:
+        yield made
+
+
+def journal(arena: Arena, number: int) -> list[tuple[str, float]]:
+    lines = (arena.routers[number].directory / "journal").read_text(encoding="ascii").splitlines()
+    return [(what, float(at)) for what, at in map(str.split, lines)]
+
+
+def quiet(arena: Arena, fault: str) -> Run:
+    for _ in range(ATTEMPTS):
+        run = measure(arena, FAULTS[fault], 0)
+        if not run.noisy:
+            return run
+    pytest.fail(f"{ATTEMPTS} runs were noisy, the last by {run.noise_ms} ms: this machine is too busy")
+
+
+def test_a_known_outage_is_measured_right_within_2_ms(arena: Arena) -> None:
+    run = quiet(arena, "stop")
+    gone = [at for what, at in journal(arena, 0) if what == "gone"][-1]
+    come = next(at for what, at in journal(arena, 1) if what == "come" and at > gone)
+    truth = (come - gone) * 1e3
+    assert truth >= TAKEOVER_AFTER * 1e3
+    for name in ("icmp", "udp", "connect"):
+        seen = run.during[name]
+        # Where this machine kept the prober from sending, the run knows by how much, and claims no more.
+        unknown = max(0.0, seen.resolution_ms - 2)
+        assert abs(seen.outage_ms - truth) <= 2 + unknown, (name, seen, truth)
+        assert truth / 2 <= seen.lost <= truth + 2 + unknown
+    assert run.during["flow"].outage_ms >= truth - 2
+    assert run.during["flow"].connections == 2, "the other router knows nothing of the connection"
+    assert run.successor == "r2"
+    assert run.detection_ms == pytest.approx(TAKEOVER_AFTER * 1e3, abs=2)
+    assert run.bound_ms == pytest.approx(SKEW_MS, abs=0.001)
+    assert run.announced_ms is not None
+    assert 0 < run.announced_ms < 20
+    assert (run.flaps, run.restored) == (0, True)
+    assert run.timeline is not None
+    long = [one.answered_by for one in run.timeline.segments["icmp"] if one.end_ms - one.start_ms > 50]
+    assert long == ["r1", None, "r2"]
+
+
+def test_a_silent_master_is_detected_when_its_time_is_over(arena: Arena) -> None:
+    run = quiet(arena, "silent")
+    assert run.bound_ms == pytest.approx(3 * ADVERT_INT * 1e3 + SKEW_MS, abs=0.001)
+    assert run.detection_ms is not None
+    assert run.excess_ms is not None
+    assert 0 <= run.excess_ms < 20
+    assert run.during["icmp"].outage_ms <= run.detection_ms + 20
+
+
+def test_a_pause_of_the_prober_makes_a_run_noisy(arena: Arena) -> None:
+    over = threading.Event()
+
+    def disturb() -> None:
+        while not over.wait(0.3):
+            arena.probers["icmp"].pause()
+            time.sleep(5 * NOISE_LIMIT)
+            arena.probers["icmp"].resume()
+
+    disturbing = threading.Thread(target=disturb)
+    disturbing.start()
+    try:
+        run = measure(arena, FAULTS["stop"], 1)
+    finally:
+        over.set()
+        disturbing.join()
+    assert run.noisy
+    assert run.noise_ms >= 4 * NOISE_LIMIT * 1e3
+
+
+def program(description: Path, out: Path, *more: str) -> subprocess.Popen[str]:
+    argv = [sys.executable, "-m", "benchmarks.failover", "--speaker", str(description), "--advert", str(ADVERT_INT)]
+    argv += ["--fault", "stop", "--runs", "2", "--probe", "icmp", "--noise-limit", "1000", "--out", str(out), *more]
+    return subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def test_ctrl_c_keeps_what_is_done_and_resume_does_the_rest(description: Path, tmp_path: Path) -> None:
+    with program(description, tmp_path) as first:
+        assert first.stderr is not None
+        assert "1 of 2 runs" in first.stderr.readline()
+        first.send_signal(signal.SIGINT)
+        out, err = first.communicate(timeout=DEADLINE)
+        assert first.returncode == 128 + signal.SIGINT, err
+    assert "| stop" in out, "what is done is shown"
+    kept = load(tmp_path)
+    assert (kept.versions, kept.baseline) == ({"fake": "1.2.3"}, "fake")
+    assert len(kept.runs) == 1
+    with program(description, tmp_path) as refused:
+        assert "has results already: --resume goes on" in refused.communicate(timeout=DEADLINE)[1]
+        assert refused.returncode == 2
+    with program(description, tmp_path, "--resume") as second:
+        _, err = second.communicate(timeout=60)
+        assert second.returncode == 0, err
+    found: Results = load(tmp_path)
+    assert [run.number for run in found.runs] == [0, 1]
+    assert found.runs[: len(kept.runs)] == kept.runs
+    assert {path.name for path in tmp_path.iterdir()} == {NAME, "report.html", "report.md", "cells.csv"}
+    assert not (tmp_path / RUNS).exists()

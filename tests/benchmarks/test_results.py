@@ -1,0 +1,128 @@
+"""The results file, what is computed of it, and what is written of it."""
+
+import csv
+import io
+from pathlib import Path
+
+import msgspec
+import pytest
+from msgspec.structs import replace
+
+from benchmarks.failover.cells import Cell, cells, percentile
+from benchmarks.failover.markdown import BEGIN, COMMITTED, END, PROJECT, for_readme, in_readme, number, table
+from benchmarks.failover.report import HTML, as_csv, page, write_report
+from benchmarks.failover.results import NAME, Results, ResultsError, load, save
+from tests.benchmarks.samples import results, run
+
+DOCUMENTATION = PROJECT / "docs" / "benchmarking.md"
+
+
+def cell(found: Results, speaker: str, fault: str = "silent") -> Cell:
+    return next(one for one in cells(found) if (one.speaker, one.fault) == (speaker, fault))
+
+
+def test_a_cell_has_median_90th_percentile_worst_and_number() -> None:
+    outage = cell(results(), "vrrpd").figures["outage_ms"]
+    assert (outage.n, outage.median, outage.p90, outage.worst) == (10, 104.5, 108.0, 109.0)
+    assert cell(results(), "vrrpd").figures["excess_ms"].median == 1
+
+
+def test_ratios_are_those_of_runs_of_the_same_number() -> None:
+    outage = cell(results(), "vrrpd").figures["outage_ms"]
+    assert (outage.ratio, outage.ratios) == (0.5, 10)
+    assert cell(results(), "other<&>").figures["outage_ms"].ratio is None
+    some = results(run("vrrpd", 0, 30.0), run("vrrpd", 1, 90.0), run("other<&>", 1, 30.0))
+    assert cell(some, "vrrpd").figures["outage_ms"].ratio == 3
+
+
+def test_noisy_runs_are_told_and_do_not_count() -> None:
+    found = results(run("vrrpd", 0, 10.0), run("vrrpd", 1, 500.0, noisy=True), run("other<&>", 1, 5.0))
+    assert (cell(found, "vrrpd").noisy, cell(found, "vrrpd").figures["outage_ms"].worst) == (1, 10.0)
+    assert cell(found, "vrrpd").figures["outage_ms"].ratio is None, "its partner is noisy"
+    assert "1 (1 noisy)" in table(found)
+
+
+def test_what_was_not_restored_is_more_than_it_says() -> None:
+    assert "10 (or more)" in for_readme(results(run("vrrpd", 0, 10.0, restored=False)))
+
+
+@pytest.mark.parametrize(
+    ("values", "percent", "expected"),
+    [([5.0], 90, 5.0), ([1.0, 2.0], 90, 2.0), ([3.0, 1.0, 2.0], 50, 2.0), ([*map(float, range(1, 11))], 90, 9.0)],
+)
+def test_percentiles_are_values_that_occurred(values: list[float], percent: float, expected: float) -> None:
+    assert percentile(values, percent) == expected
+
+
+def test_the_file_comes_back_as_it_was_written(tmp_path: Path) -> None:
+    save(results(), tmp_path)
+    assert load(tmp_path) == results()
+    assert [path.name for path in tmp_path.iterdir()] == [NAME]
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [(None, "No such file"), ("{", "no results file"), ("[]", "no results file"), ('{"schema": 99}', "schema 99")],
+)
+def test_files_that_are_none_are_named(tmp_path: Path, content: str | None, complaint: str) -> None:
+    if content is not None:
+        (tmp_path / NAME).write_text(content, encoding="ascii")
+    with pytest.raises(ResultsError, match=complaint):
+        load(tmp_path)
+
+
+def test_csv_has_a_line_a_figure() -> None:
+    rows = list(csv.DictReader(io.StringIO(as_csv(results()))))
+    outage = next(
+        row for row in rows if (row["speaker"], row["fault"], row["figure"]) == ("vrrpd", "silent", "outage_ms")
+    )
+    assert (outage["n"], outage["median"], outage["worst"], outage["ratio"]) == ("10", "104.5", "109.0", "0.5")
+
+
+def test_the_same_results_make_the_same_page() -> None:
+    assert page(results()) == page(results())
+
+
+def test_a_page_of_nothing_is_a_page() -> None:
+    empty = replace(results(), runs=[], scale=[])
+    assert "No run is there." in page(empty)
+    assert table(empty) == "nothing was measured"
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"), [(0.0, "0"), (12.0, "12"), (332.81, "333"), (4.44, "4.4"), (0.126, "0.13")]
+)
+def test_numbers_have_the_digits_that_matter(value: float, shown: str) -> None:
+    assert number(value) == shown
+
+
+def test_the_readme_has_the_figures_of_the_committed_results() -> None:
+    text = (PROJECT / "README.md").read_text(encoding="utf-8")
+    assert in_readme(text, for_readme(load(COMMITTED))) == text, (
+        "python -m benchmarks.failover.markdown writes them anew"
+    )
+    with pytest.raises(ValueError, match="there is no"):
+        in_readme(f"{BEGIN} but no end", "")
+    assert END in text
+
+
+def test_the_committed_results_make_a_report(tmp_path: Path) -> None:
+    write_report(load(COMMITTED), tmp_path)
+    text = (tmp_path / HTML).read_text(encoding="utf-8")
+    assert all(f'id="{name}"' in text for name in ("timeline", "outages", "excess", "processor"))
+
+
+def test_the_schema_is_documented() -> None:
+    text = DOCUMENTATION.read_text(encoding="utf-8")
+    _, _, after = text.partition("## The results file\n")
+    named = {word for word in after.replace("`", " ` ").split() if word.isidentifier()}
+    data = msgspec.json.decode(msgspec.json.encode(results()))
+    keys = {
+        *data,
+        *data["runs"][0],
+        *data["runs"][0]["timeline"],
+        *data["runs"][0]["during"]["icmp"],
+        *data["scale"][0],
+    }
+    keys |= set(data["runs"][0]["timeline"]["segments"]["icmp"][0])
+    assert keys <= named, keys - named
