@@ -49,8 +49,14 @@ class ControlPlane:
             opened.enter_context(self.host.entered())
             self.host.add_address(f"{_SERVICE}/32", "lo")
             # The later of two flags counts.
-            flags = ("--bind-address=0.0.0.0", f"--service-cluster-ip-range={SERVICES}", "--allow-privileged=true")
-            self.api = ApiServer(self.address, *flags, "--kubelet-preferred-address-types=InternalIP")
+            self.api = ApiServer(
+                self.address,
+                "--bind-address=0.0.0.0",
+                f"--advertise-address={self.address}",
+                f"--service-cluster-ip-range={SERVICES}",
+                "--allow-privileged=true",
+                "--kubelet-preferred-address-types=InternalIP",
+            )
             self.api.port = 443  # as pods are told
             opened.enter_context(self.api)
             self.kubeconfig = self.api.kubeconfig()
