@@ -15,6 +15,13 @@ settings.register_profile("vrrpd", deadline=None, derandomize="CI" in os.environ
 settings.load_profile("vrrpd")
 
 # What the tests with a marker need of the machine: programs, or files by a pattern, and their Debian packages.
+_USER_MODE_LINUX = {
+    "linux.uml": "user-mode-linux",
+    "ipvsadm": "ipvsadm",
+    "modprobe": "kmod",
+    "ip": "iproute2",
+    "iptables-legacy-restore": "iptables",
+}
 _API_SERVER = {"etcd": "etcd-server", "etcdctl": "etcd-client", "openssl": "openssl", "setpriv": "util-linux"}
 _PROGRAMS = {
     "namespaces": {},
@@ -22,13 +29,8 @@ _PROGRAMS = {
     "clock_step": {"faketime": "faketime"},
     "browser": {"chromium": "chromium"},
     "firewall": {"nft": "nftables"},
-    "ipvs_kernel": {
-        "linux.uml": "user-mode-linux",
-        "ipvsadm": "ipvsadm",
-        "modprobe": "kmod",
-        "ip": "iproute2",
-        "iptables-legacy-restore": "iptables",
-    },
+    "ipvs_kernel": _USER_MODE_LINUX,
+    "ipvs_traffic": _USER_MODE_LINUX,
     "ipvs_qemu": {
         EMULATOR: "qemu-system-x86",
         MODULES: "linux-image-amd64",
