@@ -26,8 +26,8 @@ test-deploy: .venv/installed-dev  ## deploy/: rendered, tried on a real kube-api
 
 test-cluster: .venv/installed-dev  ## the DaemonSet on real kubelets, built once; four minutes then, as root
 	.ci/packages etcd-server etcd-client openssl util-linux mount containerd runc containernetworking-plugins busybox-static
-	$(BIN)/python -m tests.kube.binary kube-apiserver kube-controller-manager kube-scheduler kubectl kubelet
-	$(BIN)/pytest -m cluster tests/cluster
+	$(BIN)/python -m tests.kube.binary kube-apiserver kube-controller-manager kube-scheduler kubectl kubelet helm
+	unshare --pid --fork --kill-child --mount-proc $(BIN)/pytest -m cluster tests/cluster  # whose end is that of all
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check
