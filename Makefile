@@ -10,9 +10,9 @@ test: .venv/installed-dev  ## unit, simulation, namespaces, interop with real ke
 	.ci/packages keepalived frr faketime ucarp chromium user-mode-linux kmod ipvsadm iproute2 nftables iptables openssl
 	$(BIN)/pytest $(TESTS)
 
-test-ipvs: .venv/installed-dev  ## what needs IPVS and nftables in one kernel: Debian's, in QEMU; two minutes, as root
-	.ci/packages qemu-system-x86 linux-image-amd64 busybox-static iproute2
-	$(BIN)/pytest -m ipvs_qemu tests/ipvs
+test-ipvs: .venv/installed-dev  ## connections through IPVS at length, and what needs nftables as well; four minutes, as root
+	.ci/packages user-mode-linux kmod ipvsadm iproute2 iptables qemu-system-x86 linux-image-amd64 busybox-static
+	$(BIN)/pytest -m "ipvs_traffic or ipvs_qemu" tests/ipvs
 
 test-kube: .venv/installed-dev  ## the agent on a real kube-apiserver, which is built once; two minutes then, as root
 	.ci/packages etcd-server etcd-client openssl util-linux keepalived user-mode-linux kmod ipvsadm iproute2
@@ -26,8 +26,8 @@ test-deploy: .venv/installed-dev  ## deploy/: rendered, tried on a real kube-api
 
 test-cluster: .venv/installed-dev  ## the DaemonSet on real kubelets, built once; four minutes then, as root
 	.ci/packages etcd-server etcd-client openssl util-linux mount containerd runc containernetworking-plugins busybox-static
-	$(BIN)/python -m tests.kube.binary kube-apiserver kube-controller-manager kube-scheduler kubectl kubelet
-	$(BIN)/pytest -m cluster tests/cluster
+	$(BIN)/python -m tests.kube.binary kube-apiserver kube-controller-manager kube-scheduler kubectl kubelet helm
+	unshare --pid --fork --kill-child --mount-proc $(BIN)/pytest -m cluster tests/cluster  # whose end is that of all
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check

@@ -118,6 +118,8 @@ class RouterDriver:
         self._last_deletion = 0.0
         self._heard_at = -1.0
         """When the last advert was understood."""
+        self._corrected = -1.0
+        """The same, of the one whose wait the timer counts already."""
         self._usual: Hearing | None = None
         """As BACKUP: what the master says all the time, and does not interrupt us with."""
         self._usual_delay = 0.0
@@ -146,6 +148,11 @@ class RouterDriver:
         return self.router.state
 
     @property
+    def holds(self) -> bool:
+        """Whether its addresses are to be here."""
+        return self.state in _HOLDING
+
+    @property
     def was_master(self) -> bool:
         """Whether an earlier speaker was MASTER when it died."""
         return self._ledger.advertised is not None
@@ -157,6 +164,8 @@ class RouterDriver:
         self.leaving = False
         self._handle(self._usable())
         if drained:
+            if self.state is State.YIELDING:  # it was about to leave; it stays, drained
+                self._handle(Startup())
             self._handle(Drain())
         elif advertised is None or self.state is not State.INIT:
             self._handle(Startup())
@@ -168,7 +177,10 @@ class RouterDriver:
     def shutdown(self) -> None:
         """Take part no longer; a MASTER is in INIT when a successor was found, or none. Said twice, it is at once."""
         self.leaving = True
-        self._handle(Shutdown())
+        if self.state is State.INIT:
+            self._left(self)
+        else:
+            self._handle(Shutdown())
 
     def drain(self) -> None:
         """Hand the addresses over and stay BACKUP."""
@@ -180,16 +192,27 @@ class RouterDriver:
 
     def burden(self, burden: int) -> None:
         """Compete with a priority that is higher or lower by this than configured; an owner's stays what it is."""
-        if burden != self._burden:
-            self._burden = burden
-            log.info("(%s) priority %d", self.instance.name, self._parameters().priority)
-            self._handle(PriorityChanged(self._parameters().priority))
+        self._burden = burden
+        self._weigh()
+
+    def _weigh(self) -> None:
+        priority = self._parameters().priority
+        if priority != self.router.priority:
+            log.info("(%s) priority %d", self.instance.name, priority)
+            self._handle(PriorityChanged(priority))
 
     def _parameters(self) -> Parameters:
         parameters = self.instance.parameters()
-        if not self._burden or parameters.priority == PRIORITY_OWNER:
+        burden = self._burden + sum(
+            each.weight for each in self.instance.track_interface if self._is_up(each.interface) == (each.weight > 0)
+        )
+        if not burden or parameters.priority == PRIORITY_OWNER:
             return parameters
-        return replace(parameters, priority=max(1, min(parameters.priority + self._burden, PRIORITY_OWNER - 1)))
+        return replace(parameters, priority=max(1, min(parameters.priority + burden, PRIORITY_OWNER - 1)))
+
+    def _is_up(self, interface: str) -> bool:
+        link = self._kernel.monitor.link(interface)
+        return link is not None and link.up
 
     def woke_late(self, now: float) -> None:
         """The process could not run for a while: see to it that nothing is said that is not true any more."""
@@ -232,14 +255,18 @@ class RouterDriver:
         self._handle(self._usable())
 
     def look_at_interfaces(self) -> None:
-        """Interfaces or the host's own addresses have changed: prepare the virtual ones for what they are now."""
+        """Interfaces or the host's own addresses have changed: be ready for what they are now."""
+        self._look_at_interfaces()
+        self._weigh()
+
+    def _look_at_interfaces(self) -> None:
         self._prepare()
         told = self._told_usable
         if (usable := self._usable()) != told:
             self._handle(usable)
 
     def _usable(self) -> LinkChanged:
-        """What the port says, unless a source, or an interface that is to carry an address, is missing."""
+        """What the port says, unless a source, or an interface that the instance needs, is missing."""
         usable = self._port.state
         if usable.up and (source := self.instance.unicast_src_ip):
             usable = LinkChanged(up=True, address=source)
@@ -247,11 +274,12 @@ class RouterDriver:
                 reason = f"{self.instance.interface} has no {source} (unicast_src_ip) to send adverts from"
                 usable = LinkChanged(up=False, reason=reason)
         if usable.up:
-            for dev in sorted({vip.config.dev for vip in self.vips}):
-                link = self._kernel.monitor.link(dev)
-                if link is None or not link.up:
-                    what = "does not exist" if link is None else "is down or has no carrier"
-                    usable = LinkChanged(up=False, reason=f"{dev}, which carries virtual addresses, {what}")
+            needed = {each.interface: "is tracked" for each in self.instance.track_interface if not each.weight}
+            needed |= {vip.config.dev: "carries virtual addresses" for vip in self.vips}
+            for dev, role in sorted(needed.items()):
+                if not self._is_up(dev):
+                    what = "is down or has no carrier" if self._kernel.monitor.link(dev) else "does not exist"
+                    usable = LinkChanged(up=False, reason=f"{dev}, which {role}, {what}")
         self._told_usable = usable
         return usable
 
@@ -302,7 +330,7 @@ class RouterDriver:
         self.vips.reconfigure(instance.virtual_ipaddress)
         self._messages.clear()
         self._announcer.reconfigure(instance.garp, active=self.state is State.MASTER)
-        self.look_at_interfaces()  # another interface may be needed now, or a missing one no longer
+        self._look_at_interfaces()  # another interface may be needed now, or a missing one no longer
         self._handle(ParametersChanged(self._parameters()))
         replaced = [vip.config.address for vip in self.vips.of(touched)]
         if replaced and self.state is State.MASTER:
@@ -319,7 +347,8 @@ class RouterDriver:
         self._port.hear_what_waits()
         self.catch_up()
         deadline = self._deadlines[Timer.ACTIVE_DOWN]
-        if deadline.when is not None and self._now == self._heard_at:
+        if deadline.when is not None and self._now == self._heard_at != self._corrected:
+            self._corrected = self._heard_at
             deadline.when -= self._port.waited(self._heard_at)
         self.vips.rehearse()
         self._announcer.rehearse()

@@ -14,6 +14,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from msgspec.json import encode
+
 JSON = dict[str, Any]
 MODE = 0o600
 REQUEST_MAX = 1 << 16
@@ -42,7 +44,7 @@ class Connection:
 
     def answer(self, result: JSON) -> None:
         """Send the answer and hang up; a client that is gone already misses it."""
-        self._to_send = memoryview(json.dumps(result).encode() + b"\n")
+        self._to_send = memoryview(encode(result) + b"\n")
         if self in self._server.connections:
             self._server.selector.register(self._socket, selectors.EVENT_WRITE, self._writable)
 
@@ -121,9 +123,9 @@ class ControlServer:
         for connection in [*self.connections]:
             connection.close()
         self.selector.unregister(self._listener)
-        self._listener.close()
         with contextlib.suppress(OSError):  # its directory may be read-only by now
-            self.path.unlink(missing_ok=True)
+            self.path.unlink(missing_ok=True)  # first: once nobody listens, another vrrpd may put its own there
+        self._listener.close()
 
     def abandon(self) -> None:
         """Close the descriptors in a forked child; the socket goes on in the parent."""
