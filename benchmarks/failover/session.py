@@ -19,6 +19,8 @@ from benchmarks.failover.speakers import BUILT_IN, Speaker, SpeakerError, find
 from benchmarks.figures import Figure
 
 BASELINE: Final = "keepalived"
+IPVS_SIZES: Final = (100, 1000, 5000)
+"""Virtual servers of ten real servers each."""
 QUICK_SIZES: Final = scale.Sizes(
     instances=(1, 255), intervals=(0.1,), addresses=(1, 200), reloaded=(100,), started=(100,), runs=1
 )
@@ -137,7 +139,10 @@ class Session:
                     self._keep(measure(Path(scratch) / name, runs))
                     step(name)
         if self._arguments.ipvs:
-            self._keep(ipvs.measure(5000, 10, 3))
+            with progress(self._console, len(IPVS_SIZES), "tables") as step:
+                for services in IPVS_SIZES:
+                    self._keep(ipvs.measure(services, 10, 3))
+                    step(f"{services} virtual servers")
         if self._arguments.kubernetes:
             self._keep(kubernetes.measure(5000, 5))
 
