@@ -42,7 +42,7 @@ from vrrpd.supervisor import log as log_output
 from vrrpd.supervisor.best_effort import BestEffort
 from vrrpd.supervisor.child import EXIT_FAILED, Child
 from vrrpd.supervisor.claim import claim_namespace
-from vrrpd.supervisor.control import Connection, ControlError, ControlServer
+from vrrpd.supervisor.control import Connection, ControlServer
 from vrrpd.supervisor.director import Directing
 from vrrpd.supervisor.log import hand_on
 from vrrpd.supervisor.notify import notify
@@ -99,7 +99,7 @@ class Supervisor:
         self._control = ControlServer(config.control_socket, self._selector, self._commands)
         try:
             self._only_one = claim_namespace()
-        except ControlError:
+        except BaseException:  # SystemExit, where a signal ends it while it waits
             self._control.close()
             raise
         self._speaker: Child | None = None
