@@ -28,6 +28,7 @@ _PROGRAMS = {
     "interop": {"keepalived": "keepalived", "/usr/lib/frr/vrrpd": "frr", "vtysh": "frr"},
     "clock_step": {"faketime": "faketime"},
     "browser": {"chromium": "chromium"},
+    "bench": {"nft": "nftables", "ucarp": "ucarp"},
     "firewall": {"nft": "nftables"},
     "ipvs_kernel": _USER_MODE_LINUX,
     "ipvs_traffic": _USER_MODE_LINUX,
