@@ -272,6 +272,29 @@ def test_the_node_is_the_pods_own_and_the_pods_selector_says_who_takes_part(tuto
     assert status["routers"][0]["priority"] == 100
 
 
+def test_in_spread_mode_each_address_has_a_router_and_an_excluded_node_hands_its_own_over(nodes: Nodes) -> None:
+    nodes.vips(**{VIP: "", OTHER: "", "2001-db8--100": ""})
+    agents = nodes.agents("bs-01", "bs-02", flags=("--advert-int=0.1", "--spread=60-69"))
+    routers = 3
+
+    def holders() -> dict[str, str]:
+        return {
+            router["name"]: agent.host.name
+            for agent in agents
+            for router in agent.glance_at_all().get("routers", ())
+            if router["state"] == "MASTER"
+        }
+
+    eventually(lambda: len(holders()) == routers, "each has a master")
+    eventually(lambda: all(len(agent.status()["routers"]) == routers for agent in agents), "both take part")
+    assert {name.partition("-")[0] for name in holders()} == {"vips", "vips6"}
+    label = {"node.kubernetes.io/exclude-from-external-load-balancers": ""}
+    nodes.api.request("PATCH", "/api/v1/nodes/bs-01", {"metadata": {"labels": label}})
+    eventually(lambda: not agents[0].status()["routers"], "the excluded node has none")
+    eventually(lambda: [*holders().values()] == ["bs-02"] * routers, "the other has all")
+    assert agents[1].host.has_address("2001:db8::100")
+
+
 def test_a_watcher_that_dies_or_hangs_changes_nothing_and_another_goes_on(nodes: Nodes) -> None:
     nodes.vips(**{VIP: ""})
     agent = start_alone(nodes)
