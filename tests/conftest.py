@@ -15,20 +15,23 @@ settings.register_profile("vrrpd", deadline=None, derandomize="CI" in os.environ
 settings.load_profile("vrrpd")
 
 # What the tests with a marker need of the machine: programs, or files by a pattern, and their Debian packages.
+_USER_MODE_LINUX = {
+    "linux.uml": "user-mode-linux",
+    "ipvsadm": "ipvsadm",
+    "modprobe": "kmod",
+    "ip": "iproute2",
+    "iptables-legacy-restore": "iptables",
+}
 _API_SERVER = {"etcd": "etcd-server", "etcdctl": "etcd-client", "openssl": "openssl", "setpriv": "util-linux"}
 _PROGRAMS = {
     "namespaces": {},
     "interop": {"keepalived": "keepalived", "/usr/lib/frr/vrrpd": "frr", "vtysh": "frr"},
     "clock_step": {"faketime": "faketime"},
     "browser": {"chromium": "chromium"},
+    "bench": {"nft": "nftables", "ucarp": "ucarp"},
     "firewall": {"nft": "nftables"},
-    "ipvs_kernel": {
-        "linux.uml": "user-mode-linux",
-        "ipvsadm": "ipvsadm",
-        "modprobe": "kmod",
-        "ip": "iproute2",
-        "iptables-legacy-restore": "iptables",
-    },
+    "ipvs_kernel": _USER_MODE_LINUX,
+    "ipvs_traffic": _USER_MODE_LINUX,
     "ipvs_qemu": {
         EMULATOR: "qemu-system-x86",
         MODULES: "linux-image-amd64",
@@ -48,7 +51,7 @@ _PROGRAMS = {
 }
 _BUILT = {
     "kube": (KUBE_APISERVER,),
-    "cluster": (KUBE_APISERVER, KUBE_CONTROLLER_MANAGER, KUBE_SCHEDULER, KUBECTL, KUBELET),
+    "cluster": (KUBE_APISERVER, KUBE_CONTROLLER_MANAGER, KUBE_SCHEDULER, KUBECTL, KUBELET, HELM),
     "deploy": (KUBE_APISERVER, KUBECTL, HELM),
 }
 _WITHOUT_ROOT = {"browser", "kube"}

@@ -120,3 +120,23 @@ def test_who_would_never_hear_the_other() -> None:
         "VI_eth0: warning: b listens to the group alone, and a speaks to its unicast_peer: two masters",
         follows,
     ]
+
+
+def test_a_weight_that_changes_nothing() -> None:
+    def tracking(weight: int) -> str:
+        return f'track_interface = [{{ interface = "eth1", weight = {weight} }}]'
+
+    def warnings(*hosts: tuple[str, str]) -> list[str]:
+        return [line for line in said(*hosts) if "warning" in line]
+
+    assert not warnings(host("a", 110, tracking(-11)), host("b", 100))
+    assert warnings(host("a", 110, tracking(-10)), host("b", 100)) == [
+        "VI_eth0: warning: without eth1, a has 100, and b has 100: it stays master; use a weight of more than 10"
+    ]
+    assert not warnings(host("a", 100, tracking(20)), host("b", 110, tracking(5)))
+    assert warnings(host("a", 120, tracking(20)), host("b", 110, tracking(5))) == [
+        "VI_eth0: warning: without eth1, a has 120, and b has 115: it stays master; use a weight of more than 25"
+    ]
+    assert said(host("a", 100, tracking(20)), host("b", 110)) == [
+        "VI_eth0: a becomes master; when it is silent, b after 3.57 s; when a is back, it takes over"
+    ]

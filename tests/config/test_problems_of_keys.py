@@ -99,11 +99,6 @@ def with_line(line: str) -> tuple[str, int]:
             "192.0.2.100 is a virtual address, which moves",
             "use the host's own address",
         ),
-        (
-            "track_interface = []",
-            NOT_YET,
-            "remove it: the link of the instance's own interface is always watched",
-        ),
         ("use_vmac = false", NOT_YET, "remove it"),
         ('notify = "notify.sh"', '"notify.sh" does not begin with an absolute path', USE_COMMAND),
         ('notify_master = "/etc/notify.sh"', NEVER, "use notify, which is called with the state"),
@@ -114,7 +109,7 @@ def with_line(line: str) -> tuple[str, int]:
         (
             "track_interfaces = []",
             "it is not a known key",
-            "remove it; as to the nearest key, track_interface: this release does not do it yet",
+            "did you mean track_interface?",
         ),
         (
             "dev = 'eth0'",

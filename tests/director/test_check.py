@@ -1,8 +1,11 @@
 """What `vrrpd check` says of virtual servers."""
 
+from ipaddress import ip_interface
+
 import pytest
 
 from tests.config.samples import BASE
+from vrrpd.config.host import HostAddress, Interface
 from vrrpd.config.load import parse
 from vrrpd.config.model import Config
 from vrrpd.director.check import compare, findings
@@ -39,7 +42,7 @@ address = "198.51.100.11"
 @pytest.mark.parametrize(
     ("line", "sentence"),
     [
-        ('lvs_method = "DR"', "programmed while VI_1 is MASTER here"),
+        ('lvs_method = "DR"', "1 real server, programmed whoever is master"),
         ('lvs_method = "DR"', "must have 192.0.2.100 on lo, and be silent about it"),
         ('lvs_method = "DR"', 'established connections end with a failover; with "mh" they survive it'),
         ('address = "192.0.2.99"\nport = 80', "no [[vrrp_instance]] and no interface has 192.0.2.99"),
@@ -87,6 +90,20 @@ def test_a_virtual_address_in_their_network_is_their_gateway() -> None:
 def test_ipv6_forwarding_has_a_price() -> None:
     text = " ".join(said('address = "2001:db8::100"', "port = 80", reals=("2001:db8:1::1",)))
     assert "accept_ra = 2" in text
+
+
+def test_a_director_that_is_a_real_server() -> None:
+    text = f"""{BASE}
+[[virtual_server]]
+address = "192.0.2.100"
+port = 80
+lvs_method = "DR"
+[[virtual_server.real_server]]
+address = "198.51.100.11"
+"""
+    own = {"eth0": Interface(addresses=(HostAddress(ip_interface("198.51.100.11/24")),))}
+    said_first, *_ = findings(parse(text, "vrrpd.toml"), own)
+    assert "programmed while VI_1 is MASTER here, since this host is a real server" in str(said_first)
 
 
 def test_consistent_hashing_says_nothing_of_a_failover() -> None:

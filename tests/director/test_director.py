@@ -1,7 +1,8 @@
 """The director on a kernel of its own: what it adopts, what it tells, and what it goes on with after errors."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from vrrpd.config.load import parse
 from vrrpd.config.model import Config
 from vrrpd.director import director as module
 from vrrpd.director.director import Director
+from vrrpd.director.own import OwnAddresses
 from vrrpd.director.service import Health
 from vrrpd.ipvs.kernel import IpvsError
 from vrrpd.ipvs.model import Activity, RealServerKey, ServiceActivity, VirtualServer, VirtualServerKey
@@ -52,8 +54,11 @@ class Kernel(SimulatedKernel):
         self.steps += steps
         return [(step, OSError(2, "No such file or directory")) for step in refused]
 
-    def activity(self) -> dict[VirtualServerKey, ServiceActivity]:
-        return {}
+    def each(self) -> Iterator[VirtualServer]:
+        return iter([*self.table().values()])
+
+    def activity(self) -> Iterator[tuple[VirtualServerKey, ServiceActivity]]:
+        return iter(())
 
     def activity_of(self, _: VirtualServerKey) -> Mapping[RealServerKey, Activity]:
         return {}
@@ -202,24 +207,24 @@ def test_checks_that_decide_who_is_master_do_not_rest(run: Run) -> None:
 
 
 def test_a_backup_with_dr_finds_out_whether_the_kernel_has_ipvs(run: Run) -> None:
-    def story(life: Life) -> None:
+    async def story(life: Life) -> None:
         life.kernel.error = "no IPVS"
         director = life.begin(life.config('lvs_method = "DR"'), master=False)
-        assert director.status()["ipvs"]["errors"] == ["no IPVS"]
+        assert (await director.status())["ipvs"]["errors"] == ["no IPVS"]
 
     run(story)
 
 
 def test_a_table_that_cannot_be_read_is_tried_again(run: Run) -> None:
-    def story(life: Life) -> None:
+    async def story(life: Life) -> None:
         life.kernel.error = "cannot read the IPVS table: Operation not permitted"
         director = life.begin(life.config())
-        assert director.status()["ipvs"]["errors"] == [life.kernel.error]
+        assert (await director.status())["ipvs"]["errors"] == [life.kernel.error]
         assert life.kernel.opened == 0
         life.kernel.error = ""
         director.flush()
         assert life.kernel.weights() == {SERVICE: BOTH}
-        assert director.status()["ipvs"]["errors"] == []
+        assert (await director.status())["ipvs"]["errors"] == []
 
     run(story)
 
@@ -238,10 +243,10 @@ def test_what_an_earlier_life_left_goes_though_nothing_is_configured(run: Run) -
 
 
 def test_refusals_are_told_briefly(run: Run, caplog: pytest.LogCaptureFixture) -> None:
-    def story(life: Life) -> None:
+    async def story(life: Life) -> None:
         life.kernel.refuses = lambda _: True
         director = life.begin(life.config(reals=range(1, 10)))
-        refused = director.status()["ipvs"]["refused"]
+        refused = (await director.status())["ipvs"]["refused"]
         assert len(refused) == 10
         assert refused[0] == f"AddVirtualServer {SERVICE} with the scheduler wlc: No such file or directory"
         assert refused[1] == f"AddRealServer 198.51.100.1 port 80 of {SERVICE}: No such file or directory"
@@ -253,13 +258,27 @@ def test_refusals_are_told_briefly(run: Run, caplog: pytest.LogCaptureFixture) -
     run(story)
 
 
-def test_dr_comes_and_goes_with_the_address(run: Run) -> None:
+def test_dr_is_there_before_the_address(run: Run) -> None:
     async def story(life: Life) -> None:
+        director = life.begin(life.config('lvs_method = "DR"'), master=False)
+        life.fail(2)
+        assert life.kernel.weights() == {SERVICE: FIRST}
+        life.kernel.steps.clear()
+        director.hold(ROUTER, holds=True)
+        await asyncio.sleep(0.01)
+        assert life.kernel.steps == []
+
+    run(story)
+
+
+def test_of_a_real_server_dr_comes_and_goes_with_the_address(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def story(life: Life) -> None:
+        own = frozenset({ip_address("198.51.100.1")})
+        monkeypatch.setattr(OwnAddresses, "addresses", property(lambda _: own, lambda *_: None), raising=False)
         director = life.begin(life.config('lvs_method = "DR"'), master=False)
         assert life.kernel.weights() == {}
         life.fail(2)
         director.hold(ROUTER, holds=True)
-        await asyncio.sleep(0)
         await asyncio.sleep(0.01)
         assert life.kernel.weights() == {SERVICE: FIRST}
         director.hold(ROUTER, holds=False)

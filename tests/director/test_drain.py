@@ -1,8 +1,8 @@
 """Real servers that leave: as long as something goes on there, within their time, and never in the way of the rest."""
 
 from collections.abc import Callable, Mapping
-from ipaddress import ip_address
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
@@ -11,6 +11,7 @@ from tests.director.services import KEY, VIP, place
 from vrrpd.director.drain import QUIET, Draining
 from vrrpd.ipvs.model import (
     Activity,
+    Flag,
     Method,
     Protocol,
     RealServer,
@@ -21,6 +22,7 @@ from vrrpd.ipvs.model import (
     VirtualServerKey,
     virtual_server,
 )
+from vrrpd.protocol.advert import IPAddress
 
 FIRST, SECOND = RealServer(place(1)), RealServer(place(2), weight=3)
 LEFT = replace(SECOND, weight=0)
@@ -45,22 +47,28 @@ def activity(
     return lambda _: {SECOND.key: Activity(active, inactive, 0, Traffic(packets_in=packets))}
 
 
+def overlaid(draining: Draining, table: Table, *away: IPAddress, own: frozenset[IPAddress] = frozenset()) -> Table:
+    return draining.overlay(table, {KEY}, frozenset(away), own)
+
+
 def reals(table: Table) -> dict[RealServerKey, int]:
     return {key: entry.weight for key, entry in table[KEY].real_servers.items()}
 
 
 def test_it_stays_with_weight_zero() -> None:
-    assert reals(second_leaves().overlay(ALONE, frozenset())) == {FIRST.key: 1, SECOND.key: 0}
+    assert reals(overlaid(second_leaves(), ALONE)) == {FIRST.key: 1, SECOND.key: 0}
 
 
 def test_its_virtual_server_stays_for_it() -> None:
     draining = leaving(lambda *_: False)
-    assert draining.overlay({}, frozenset()) == {KEY: virtual_server(KEY, (replace(FIRST, weight=0), LEFT))}
+    left = virtual_server(KEY, (replace(FIRST, weight=0), LEFT))
+    assert draining.overlay({}, set(), frozenset(), frozenset()) == {KEY: left}
 
 
-def test_one_that_is_wanted_again_leaves_no_more() -> None:
+def test_one_that_is_known_again_leaves_no_more() -> None:
     draining = second_leaves()
-    assert draining.overlay({KEY: BOTH}, frozenset()) == {KEY: BOTH}
+    draining.retire([], lambda *_: True, lambda _: GRACE)
+    assert overlaid(draining, {KEY: BOTH}) == {KEY: BOTH}
     assert len(draining) == 0
 
 
@@ -69,7 +77,7 @@ def test_it_goes_when_its_connections_are_done() -> None:
     draining.poll(activity(1), 1.0)
     assert (KEY, SECOND.key) in draining
     draining.poll(activity(0), 2.0)
-    assert draining.overlay(ALONE, frozenset()) == ALONE
+    assert overlaid(draining, ALONE) == ALONE
 
 
 def test_it_goes_when_its_time_is_over() -> None:
@@ -100,13 +108,42 @@ def test_udp_does_not_wait() -> None:
     assert len(draining) == 0
 
 
-def test_with_dr_it_leaves_where_the_address_is() -> None:
-    direct = virtual_server(KEY, (replace(FIRST, method=Method.DR),))
+@pytest.mark.parametrize(("scheduler", "weight"), [("mh", 3), ("sh", 3), ("wlc", 0)])
+def test_where_the_address_comes_it_keeps_its_weight_to_the_end_for_a_hash_to_find_it(
+    scheduler: str, weight: int
+) -> None:
+    table: Table = {KEY: virtual_server(KEY, (FIRST,), scheduler=scheduler)}
+    draining = second_leaves()
+    draining.lose_sight({VIP})
+    assert reals(overlaid(draining, table, VIP)) == {FIRST.key: 1, SECOND.key: weight}
+    assert reals(overlaid(draining, table)) == {FIRST.key: 1, SECOND.key: weight}
+    draining.poll(activity(0), GRACE - 1)
+    assert len(draining) == 1
+    draining.poll(activity(1), GRACE)
+    assert overlaid(draining, table) == table
+
+
+def test_who_is_leaving_itself_takes_what_the_master_forwards_to_it() -> None:
+    direct, own = replace(SECOND, method=Method.DR), frozenset({SECOND.key.address})
     draining = Draining()
-    draining.retire([direct], lambda *_: False, lambda _: GRACE)
-    assert draining.overlay({}, frozenset({ip_address("192.0.2.99")}))
-    assert draining.overlay({}, frozenset({VIP})) == {}
-    assert len(draining) == 0
+    draining.retire([virtual_server(KEY, (FIRST, direct))], lambda _, real: real == FIRST.key, lambda _: GRACE)
+    assert overlaid(draining, ALONE, VIP, own=own) == {}
+    assert KEY in overlaid(draining, ALONE, VIP)
+    assert KEY in overlaid(draining, ALONE, own=own)
+
+
+def test_what_is_configured_and_has_no_place_here_gets_none() -> None:
+    draining = second_leaves()
+    assert overlaid(draining, {}, VIP) == {}
+    assert draining.overlay({}, set(), frozenset({VIP}), frozenset()) != {}
+
+
+def test_a_hash_that_leads_to_one_that_leaves_is_passed_over() -> None:
+    table: Table = {KEY: virtual_server(KEY, (FIRST,), scheduler="mh")}
+    draining = second_leaves()
+    assert overlaid(draining, table)[KEY].flags & Flag.SCHED_1
+    draining.lose_sight({VIP})
+    assert not overlaid(draining, table)[KEY].flags & Flag.SCHED_1
 
 
 @given(st.sets(st.integers(1, 5)), st.sets(st.integers(1, 5)), st.sets(st.integers(1, 5)))
@@ -114,8 +151,9 @@ def test_nothing_that_is_wanted_is_touched(present: set[int], known: set[int], a
     draining = Draining()
     before = virtual_server(KEY, tuple(RealServer(place(last), weight=2) for last in present))
     draining.retire([before], lambda _, real: int(real.address) & 0xFF in known, lambda _: GRACE)
+    draining.retire([], lambda _, real: int(real.address) & 0xFF in known | again, lambda _: GRACE)
     wanted: Table = {KEY: virtual_server(KEY, tuple(RealServer(place(last), weight=7) for last in known | again))}
-    found = reals(draining.overlay(wanted, frozenset()))
+    found = reals(overlaid(draining, wanted))
     assert {key: weight for key, weight in found.items() if key in wanted[KEY].real_servers} == reals(wanted)
     left = {place(last) for last in present - known - again}
     assert found.keys() - wanted[KEY].real_servers.keys() == left

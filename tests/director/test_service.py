@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 
 from tests.director.services import KEY, VIP, place, real, settings
 from vrrpd.config.services import VirtualServerSettings
-from vrrpd.director.service import Health, Service, adopted
-from vrrpd.ipvs.model import FirewallMark, Method, Protocol, RealServer, ServiceAddress, virtual_server
+from vrrpd.director.service import Health, Service, adopted, is_served_by
+from vrrpd.ipvs.model import FirewallMark, Flag, Method, Protocol, RealServer, Scheduler, ServiceAddress, virtual_server
 from vrrpd.protocol.advert import Family
 
 FAILED = Health(up=False)
@@ -80,22 +80,33 @@ def test_the_quorum_has_hysteresis(quorum: int, data: st.DataObject, events: lis
             assert well >= quorum - hysteresis if had else well < quorum + hysteresis
 
 
-def test_dr_is_for_the_one_that_holds_the_address() -> None:
+def test_dr_has_nothing_for_addresses_that_are_away() -> None:
     service = Service(settings(real(1, method=Method.DR), method=Method.DR))
     assert weights(service) == {1: 1}
     assert service.table(frozenset({VIP})) == {}
+
+
+def test_a_host_is_a_real_server_by_its_addresses_unless_packets_are_translated() -> None:
+    own = {place(1).address}
+    assert is_served_by(settings(real(1, method=Method.DR), real(2)), own)
+    assert is_served_by(settings(real(2), sorry_server=real(1, method=Method.TUN)), own)
+    assert not is_served_by(settings(real(1), real(2, method=Method.DR)), own)
+
+
+def test_a_hash_that_leads_to_weight_zero_is_passed_over() -> None:
+    for scheduler in ("mh", "sh"):
+        service = Service(settings(real(1, inhibit_on_failure=True), real(2), scheduler=Scheduler(scheduler)))
+        assert not service.table()[KEY].flags & Flag.SCHED_1
+        service.hear(place(1), FAILED)
+        assert service.table()[KEY].flags & Flag.SCHED_1
+    service = Service(settings(real(1, weight=0), real(2)))
+    assert not service.table()[KEY].flags
 
 
 def test_a_firewall_mark_without_addresses_is_everywhere() -> None:
     key = FirewallMark(3, Family.IPV4)
     service = Service(VirtualServerSettings("m", (key,), (real(1, method=Method.DR, port=0),), method=Method.DR))
     assert [*service.table(frozenset({VIP}))] == [key]
-
-
-def test_dr_of_every_real_server_is_dr_of_the_virtual_server() -> None:
-    service = Service(settings(real(1, method=Method.DR), real(2, method=Method.DR)))
-    assert service.table(frozenset({VIP})) == {}
-    assert service.moves
 
 
 def test_what_an_earlier_life_gave_connections_to_was_well() -> None:
@@ -105,12 +116,6 @@ def test_what_an_earlier_life_gave_connections_to_was_well() -> None:
     assert {key.address for key, health in found.items() if health.up} == {place(1).address, place(4).address}
     assert weights(Service(configured, adopted=found)) == {1: 1, 4: 0}
     assert adopted(configured, {}) == {}
-
-
-def test_of_both_methods_nat_stays() -> None:
-    service = Service(settings(real(1), real(2, method=Method.DR)))
-    assert weights(service) == {1: 1, 2: 1}
-    assert weights(service, VIP) == {1: 1}
 
 
 def test_each_member_of_a_group_gets_the_real_servers() -> None:

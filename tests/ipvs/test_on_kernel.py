@@ -1,4 +1,4 @@
-"""Boots a kernel with IPVS and runs the tests of `on_kernel/` in it."""
+"""Boots a kernel with IPVS and runs the tests of `on_kernel/` in it; for `make test-ipvs` those of `with_traffic/`."""
 
 from pathlib import Path
 
@@ -14,3 +14,8 @@ TIMEOUT = 300.0
 @pytest.mark.ipvs_kernel
 def test_on_a_real_kernel(tmp_path: Path) -> None:
     run_tests(uml.run, "tests/ipvs/on_kernel", tmp_path, TIMEOUT)
+
+
+@pytest.mark.ipvs_traffic
+def test_with_traffic(tmp_path: Path) -> None:
+    run_tests(uml.run, "tests/ipvs/with_traffic", tmp_path, TIMEOUT)

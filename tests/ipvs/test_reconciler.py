@@ -2,7 +2,7 @@
 
 import errno
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -29,6 +29,10 @@ class RefusingKernel:
         self.dumps += 1
         return dict(self.real.servers)
 
+    def each(self) -> Iterator[VirtualServer]:
+        for key in [*self.real.servers]:
+            yield self.real.servers.get(key, virtual_server(key))
+
     def apply(self, steps: Sequence[Step]) -> list[tuple[Step, OSError]]:
         failed: list[tuple[Step, OSError]] = []
         for step in steps:
@@ -45,6 +49,10 @@ class RefusingKernel:
         return failed
 
 
+def resync(reconciler: Reconciler) -> int:
+    return sum(reconciler.resync())
+
+
 def http(*real_servers: RealServer) -> VirtualServer:
     return virtual_server(HTTP, real_servers)
 
@@ -57,11 +65,11 @@ def test_whatever_others_do_ours_gets_right(changes: list[tuple[Table, Table | N
         if vandalised is not None:
             kernel.real.servers = dict(vandalised)
         reconciler.want(desired)
-        reconciler.resync()
+        resync(reconciler)
         assert not reconciler.refusals
         assert {key: kernel.real.servers[key] for key in desired} == desired
         drift = reconciler.drift
-        assert reconciler.resync() == 0
+        assert resync(reconciler) == 0
         assert reconciler.drift == drift
 
 
@@ -98,9 +106,9 @@ def test_drift_is_counted_and_mended() -> None:
     reconciler = Reconciler(kernel)
     reconciler.want({HTTP: http(RealServer(FIRST), RealServer(SECOND))})
     kernel.real.take(RemoveRealServer(HTTP, FIRST))
-    assert reconciler.resync() == 1
+    assert resync(reconciler) == 1
     kernel.real.take(RemoveVirtualServer(HTTP))
-    assert reconciler.resync() == 3
+    assert resync(reconciler) == 3
     assert reconciler.drift == 4
     assert kernel.real.servers == {HTTP: http(RealServer(FIRST), RealServer(SECOND))}
 
@@ -123,7 +131,22 @@ def test_what_the_kernel_does_not_want_is_told_and_tried_again_and_is_no_drift()
     (refusal,) = reconciler.refusals
     assert (refusal.step, refusal.reason) == (AddVirtualServer(wanted), os.strerror(errno.ENOENT))
     assert [*kernel.real.servers] == [DNS]
-    assert (reconciler.resync(), reconciler.drift, len(reconciler.refusals)) == (1, 0, 1)
+    assert (resync(reconciler), reconciler.drift, len(reconciler.refusals)) == (1, 0, 1)
     reconciler.want({HTTP: virtual_server(HTTP), DNS: virtual_server(DNS)})
     assert not reconciler.refusals
     assert {*kernel.real.servers} == {HTTP, DNS}
+
+
+@given(st.lists(tables(), min_size=2, max_size=4), st.data())
+def test_what_is_wanted_while_it_looks_is_not_undone(wanted: list[Table], data: st.DataObject) -> None:
+    kernel = RefusingKernel({})
+    reconciler = Reconciler(kernel)
+    reconciler.want(wanted[0])
+    for following in wanted[1:]:
+        looking = reconciler.resync()
+        for _ in range(data.draw(st.integers(0, 6))):
+            next(looking, None)
+        reconciler.want(following)
+        assert sum(looking) == 0
+        assert kernel.real.servers == following
+    assert (reconciler.drift, reconciler.refusals) == (0, ())

@@ -114,6 +114,17 @@ def _interface_at_present(instance: VrrpInstance, interfaces: Interfaces) -> Ite
         yield warning(instance.name, f"{name} has no {kind} at present to send adverts from: FAULT until it has")
 
 
+def _tracked_interfaces(instance: VrrpInstance, interfaces: Interfaces) -> Iterator[Finding]:
+    for tracked in instance.track_interface:
+        interface = interfaces.get(tracked.interface)
+        if interface is None or not interface.up:
+            what = "does not exist" if interface is None else "is down or has no carrier"
+            lost = f"{abs(tracked.weight)} less priority" if tracked.weight else "FAULT"
+            yield warning(instance.name, f"{tracked.interface}, which is tracked, {what} at present: {lost}")
+    if instance.priority == PRIORITY_OWNER and any(tracked.weight for tracked in instance.track_interface):
+        yield warning(instance.name, "weights have no effect on an owner (priority 255); use 1-254, or no weights")
+
+
 def _unicast(instance: VrrpInstance, interfaces: Interfaces) -> Iterator[Finding]:
     source, interface = instance.unicast_src_ip, interfaces.get(instance.interface)
     if source and interface and source not in {entry.address for entry in interface.addresses}:
@@ -196,6 +207,7 @@ _RULES = (
     _checksum_of_message,
     _generated_link_local,
     _interface_at_present,
+    _tracked_interfaces,
     _unicast,
     _fragments,
     _devices_of_addresses,

@@ -10,6 +10,8 @@ from ipaddress import IPv4Address, IPv6Address
 from itertools import combinations
 from typing import NamedTuple
 
+from msgspec.structs import replace
+
 from vrrpd.config.findings import Finding, note, span, warning
 from vrrpd.config.model import Config, VrrpInstance
 from vrrpd.protocol.advert import Advert, Family, IPAddress
@@ -32,7 +34,7 @@ def compare(hosts: Sequence[tuple[str, Config]]) -> tuple[Finding, ...]:
     return tuple(
         finding
         for contenders in _virtual_routers(hosts)
-        for rule in (_alone, _disagreements, _history)
+        for rule in (_alone, _disagreements, _small_weights, _history)
         for finding in rule(contenders)
     )
 
@@ -86,13 +88,37 @@ def _disagreements(contenders: list[Contender]) -> Iterator[Finding]:
     for one, other in combinations(contenders, 2):
         yield from _deaf(one, other)
         yield from _deaf(other, one)
-        if one.instance.priority == other.instance.priority:
-            owners = ", and only one router can own the addresses" if one.instance.priority == PRIORITY_OWNER else ""
+        priority = _full_priority(one.instance)
+        if priority == _full_priority(other.instance):
+            owners = ", and only one router can own the addresses" if priority == PRIORITY_OWNER else ""
             yield warning(
                 other.instance.name,
-                f"{one.host} and {other.host} have the same priority {one.instance.priority}{owners}: the higher "
+                f"{one.host} and {other.host} have the same priority {priority}{owners}: the higher "
                 f"primary address decides, here taken to be that of {one.host}",
             )
+
+
+def _small_weights(contenders: list[Contender]) -> Iterator[Finding]:
+    """Weights that do not make the best router worse than the next."""
+    if len(contenders) == 1:
+        return
+    best, next_best = sorted(contenders, key=lambda contender: -_full_priority(contender.instance))[:2]
+    other = _full_priority(next_best.instance)
+    for tracked in best.instance.track_interface:
+        left = _full_priority(best.instance) - abs(tracked.weight)
+        if tracked.weight and left >= other:
+            yield warning(
+                best.instance.name,
+                f"without {tracked.interface}, {best.host} has {left}, and {next_best.host} has {other}: it stays "
+                f"master; use a weight of more than {_full_priority(best.instance) - other}",
+            )
+
+
+def _full_priority(instance: VrrpInstance) -> int:
+    """While all that it tracks is up."""
+    if instance.priority == PRIORITY_OWNER:
+        return PRIORITY_OWNER
+    return min(instance.priority + sum(max(0, each.weight) for each in instance.track_interface), PRIORITY_OWNER - 1)
 
 
 def _deaf(listener: Contender, speaker: Contender) -> Iterator[Finding]:
@@ -111,7 +137,8 @@ def _history(contenders: list[Contender]) -> Iterator[Finding]:
     """Start all, let each master crash in turn, bring the first one back."""
     if len(contenders) == 1:
         return
-    lan = _Lan([contender.instance for contender in contenders])
+    instances = [contender.instance for contender in contenders]
+    lan = _Lan([replace(instance, priority=_full_priority(instance)) for instance in instances])
     for index in range(len(contenders)):
         lan.start(index)
     lan.settle()

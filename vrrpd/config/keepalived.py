@@ -8,7 +8,7 @@ import shlex
 from collections.abc import Iterable, Iterator
 from math import ceil
 
-from vrrpd.config.model import Config, GarpForm, GarpSettings, Handover, VirtualAddress, VrrpInstance
+from vrrpd.config.model import Config, GarpForm, GarpSettings, Handover, TrackedInterface, VirtualAddress, VrrpInstance
 from vrrpd.config.services import (
     Check,
     Command,
@@ -78,6 +78,8 @@ def _instance(instance: VrrpInstance) -> Lines:
     if instance.preempt_delay:
         yield f"preempt_delay {instance.preempt_delay:g}"
     yield from _announcements(instance.garp)
+    if instance.track_interface:
+        yield from _block("track_interface", map(_tracked, instance.track_interface))
     if instance.unicast_src_ip:
         yield f"unicast_src_ip {instance.unicast_src_ip}"
     if instance.unicast_peer:
@@ -88,6 +90,10 @@ def _instance(instance: VrrpInstance) -> Lines:
     if instance.checksum is ChecksumForm.MESSAGE:
         yield '# no checksum = "message": keepalived drops such adverts'
     yield from _block("virtual_ipaddress", map(_address, instance.virtual_ipaddress))
+
+
+def _tracked(tracked: TrackedInterface) -> str:
+    return f"{_word(tracked.interface)} weight {tracked.weight}"
 
 
 def _announcements(garp: GarpSettings) -> Lines:

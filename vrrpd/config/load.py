@@ -11,11 +11,13 @@ from vrrpd.config.problems import ConfigError, KeyPath, Problem, Report, shown
 from vrrpd.config.schema import INSTANCE, TOP, read_table, refuse_ipv4_only
 from vrrpd.config.services import VirtualServerSettings
 from vrrpd.config.syntax import read
+from vrrpd.config.tracking import read_tracked
 from vrrpd.protocol.advert import Family
 from vrrpd.protocol.timing import PRIORITY_OWNER
 
 _INSTANCES = "vrrp_instance"
 _ADDRESSES = "virtual_ipaddress"
+_TRACKED = "track_interface"
 _OF_SERVICES = ("virtual_server", "virtual_server_group")
 _GARP = "garp_"
 _ADD_INSTANCE = "add a [[vrrp_instance]] with name, interface, virtual_router_id and virtual_ipaddress"
@@ -116,6 +118,8 @@ def _draft(raw: object, path: KeyPath, report: Report) -> Draft:
         return Draft(path, {}, [])
     values = read_table(raw, INSTANCE, path, report)
     addresses: list[Located] = []
+    if _TRACKED in raw:
+        values[_TRACKED] = read_tracked(raw[_TRACKED], (*path, _TRACKED), report, values.get("interface", ""))
     if _ADDRESSES in raw:
         addresses = read_addresses(raw[_ADDRESSES], (*path, _ADDRESSES), report, values.get("interface", ""))
     if addresses:

@@ -66,6 +66,14 @@ class GarpSettings(Struct, frozen=True):
     form: GarpForm = GarpForm.REQUEST
 
 
+class TrackedInterface(Struct, frozen=True):
+    """Another interface that an instance depends on."""
+
+    interface: str
+    weight: int = 0
+    """What is added to the priority: if positive while it is up, if negative while it is not. 0: without it, FAULT."""
+
+
 class VrrpInstance(Struct, frozen=True):
     """One `[[vrrp_instance]]`."""
 
@@ -90,6 +98,7 @@ class VrrpInstance(Struct, frozen=True):
     """Where adverts to the peers come from; None: the interface's primary address."""
     unicast_peer: tuple[IPAddress, ...] = ()
     """Whom adverts are sent to, each its own, and come from; empty: the multicast group."""
+    track_interface: tuple[TrackedInterface, ...] = ()
     notify: Command | None = None
     """The program to call with `INSTANCE`, the name, the state that was entered and the priority."""
 

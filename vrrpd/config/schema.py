@@ -45,6 +45,8 @@ class Table(NamedTuple):
         return tuple(key.name for key in self.keys)
 
 
+WEIGHT_MAX = 253
+"""What can be added to a priority, or taken from it."""
 REMOVE = "remove it"
 NOT_YET = "this release does not do it yet"
 NEVER = "vrrpd does without this key"
@@ -107,11 +109,11 @@ INSTANCE = Table(
         Key("garp_form", kinds.choice(GarpForm), ipv4_only=True),
         Key("unicast_src_ip", host),
         Key("unicast_peer", hosts),
+        Key("track_interface", None),
         Key("notify", command),
         Key("virtual_ipaddress", None, required='add virtual_ipaddress = ["ADDRESS/PREFIX"]'),
     ),
     {
-        "track_interface": "remove it: the link of the instance's own interface is always watched",
         "track_script": REMOVE,
         "track_process": REMOVE,
         "track_file": REMOVE,
@@ -172,6 +174,17 @@ ADDRESS = Table(
 )
 
 
+TRACKED = Table(
+    "an entry of track_interface",
+    'into its entry: { interface = "...", ... }',
+    (
+        Key("interface", kinds.interface_name, required='add interface = "..."'),
+        Key("weight", kinds.whole(-WEIGHT_MAX, WEIGHT_MAX)),
+    ),
+    {"reverse": REMOVE},
+)
+
+
 def read_table(raw: Mapping[str, object], table: Table, path: KeyPath, report: Report) -> dict[str, Any]:
     """The values of the table's keys as far as they are right; what is not goes to the report.
 
@@ -213,7 +226,7 @@ def _report_unknown(name: str, table: Table, path: KeyPath, report: Report) -> N
     if name in table.never:
         report.add(path, NEVER, table.never[name])
         return
-    for other in (TOP, INSTANCE, ADDRESS, *_of_services()):
+    for other in (TOP, INSTANCE, ADDRESS, TRACKED, *_of_services()):
         if name in other.names:
             report.add(path, f"it is a key of {other.title}, not of {table.title}", f"move it {other.place}")
             return

@@ -10,7 +10,7 @@ from types import MappingProxyType
 
 from msgspec import Struct
 
-from vrrpd.config.model import Config, GarpSettings, VirtualAddress, VrrpInstance
+from vrrpd.config.model import Config, GarpSettings, TrackedInterface, VirtualAddress, VrrpInstance
 from vrrpd.config.services import (
     Check,
     DnsCheck,
@@ -86,15 +86,21 @@ def _instance(instance: VrrpInstance) -> Pairs:
     yield "priority", instance.priority
     yield "advert_int", instance.advert_int
     said = ("name", "interface", "virtual_router_id", "virtual_ipaddress", "priority", "advert_int", "garp")
-    yield from _changed(instance, VrrpInstance("", "", 1, ()), *said)
+    yield from _changed(instance, VrrpInstance("", "", 1, ()), *said, "track_interface")
     for name, value in _changed(instance.garp, GarpSettings()):
         yield f"garp_{name}", value
+    if instance.track_interface:
+        yield "track_interface", [_tracked(each) for each in instance.track_interface]
     yield "virtual_ipaddress", [_address(vip, instance.interface) for vip in instance.virtual_ipaddress]
 
 
 def _address(vip: VirtualAddress, interface: str) -> object:
     more = dict(_changed(vip, VirtualAddress(vip.interface_address, interface)))
     return {"address": str(vip), **more} if more else str(vip)
+
+
+def _tracked(tracked: TrackedInterface) -> object:
+    return {"interface": tracked.interface, "weight": tracked.weight} if tracked.weight else tracked.interface
 
 
 def _group(name: str, server: VirtualServerSettings) -> Pairs:

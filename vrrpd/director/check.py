@@ -11,11 +11,9 @@ from vrrpd.config.host import Interfaces
 from vrrpd.config.model import Config, VrrpInstance
 from vrrpd.config.services import Masquerade, MiscCheck, PingCheck, TcpCheck, VirtualServerSettings
 from vrrpd.director.masquerade import masqueraded
-from vrrpd.ipvs.model import FirewallMark, Method, Protocol, Scheduler
+from vrrpd.director.service import is_served_by
+from vrrpd.ipvs.model import CONSISTENT, FirewallMark, Method, Protocol
 from vrrpd.protocol.advert import Family
-
-_CONSISTENT = (Scheduler.MH, Scheduler.SH)
-"""Schedulers by which two directors send a connection to the same real server."""
 
 
 def findings(config: Config, interfaces: Interfaces) -> tuple[Finding, ...]:
@@ -48,14 +46,14 @@ def compare(hosts: Sequence[tuple[str, Config]]) -> tuple[Finding, ...]:
     return tuple(sorted(found, key=str))
 
 
-def _summary(server: VirtualServerSettings, config: Config, _: Interfaces) -> Iterator[Finding]:
+def _summary(server: VirtualServerSettings, config: Config, interfaces: Interfaces) -> Iterator[Finding]:
     real_servers = server.real_servers
     methods = sorted({real.method.name for real in real_servers} or {server.method.name})
     count = f"{len(real_servers)} real server{'s' if len(real_servers) != 1 else ''}"
     when = "programmed whoever is master"
-    if server.method is not Method.NAT:
-        holders = [instance.name for instance in _holders(server, config)]
-        when = f"programmed while {' or '.join(holders)} is MASTER here" if holders else "always programmed"
+    own = {entry.address for interface in interfaces.values() for entry in interface.addresses if not entry.ours}
+    if (holders := [instance.name for instance in _holders(server, config)]) and is_served_by(server, own):
+        when = f"programmed while {' or '.join(holders)} is MASTER here, since this host is a real server"
     yield note(server.name, f"{server.scheduler}, {' and '.join(methods)}, {count}, {when}")
 
 
@@ -149,7 +147,7 @@ def _direct(server: VirtualServerSettings, _: Config, __: Interfaces) -> Iterato
         f"each real server must have {addresses} on lo, and be silent about it: arp_ignore = 1, arp_announce = 2 "
         "(docs/realserver.md)",
     )
-    if server.protocol is Protocol.TCP and server.scheduler not in _CONSISTENT:
+    if server.protocol is Protocol.TCP and server.scheduler not in CONSISTENT:
         yield note(
             server.name,
             f'lvs_sched = "{server.scheduler}": established connections end with a failover; with "mh" they survive it',
@@ -167,8 +165,8 @@ def _rest(server: VirtualServerSettings, config: Config, _: Interfaces) -> Itera
     if marked and not server.addresses and any(real.method is not Method.NAT for real in server.real_servers):
         yield warning(
             server.name,
-            "nobody can tell who holds the address behind a mark: it is programmed on a BACKUP as well, which must not "
-            "be a real server of it",
+            "nobody can tell who holds the address behind a mark: it is programmed on a BACKUP as well, even if that "
+            "is a real server of it",
         )
 
 

@@ -3,6 +3,8 @@
 import asyncio
 from collections.abc import Callable
 
+from msgspec import Struct
+
 from vrrpd.config.services import Check, RealServerSettings, VirtualServerSettings
 from vrrpd.director.checks.schedule import Checker
 from vrrpd.director.service import Health
@@ -10,6 +12,16 @@ from vrrpd.ipvs.model import RealServerKey
 
 Place = tuple[str, RealServerKey]
 """A virtual server by its name, and a real server of it."""
+
+
+class Found(Struct, frozen=True):
+    """What the checks of one real server have found."""
+
+    reasons: tuple[str, ...]
+    """Why it is not well."""
+    attempts: int
+    failed: int
+    """Attempts of these that failed, whether another followed or not."""
 
 
 class Checking:
@@ -60,9 +72,14 @@ class Checking:
             for checker in self._checkers.get((server.name, real.key), {}).values():
                 (checker.suspend if suspended else checker.resume)()
 
-    def reasons(self, place: Place) -> list[str]:
-        """Why a real server is not well."""
-        return [checker.reason for checker in self._checkers.get(place, {}).values() if not checker.up]
+    def found(self, place: Place) -> Found:
+        """What the checks of a real server have found so far."""
+        checkers = self._checkers.get(place, {}).values()
+        return Found(
+            tuple(checker.reason for checker in checkers if not checker.up),
+            sum(checker.checked for checker in checkers),
+            sum(checker.failed for checker in checkers),
+        )
 
     def close(self) -> None:
         """Check nobody any more."""

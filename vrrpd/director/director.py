@@ -1,10 +1,14 @@
 """Brings together what is configured, who is well and who is MASTER, and has the kernel be so."""
 
 import asyncio
+import contextlib
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
+
+from msgspec import Raw
+from msgspec.json import encode
 
 from vrrpd.channel import Entered, SetBurdens
 from vrrpd.config.model import Config
@@ -15,9 +19,11 @@ from vrrpd.director.drain import Draining
 from vrrpd.director.host import HostPreparation
 from vrrpd.director.masquerade import MasqueradeError
 from vrrpd.director.notify import Notifier
+from vrrpd.director.own import OwnAddresses
 from vrrpd.director.priorities import burdens
-from vrrpd.director.service import Health, Service, adopted
+from vrrpd.director.service import Health, Service, adopted, is_served_by
 from vrrpd.director.status import statuses
+from vrrpd.director.turns import in_turns
 from vrrpd.histogram import Histogram
 from vrrpd.ipvs.kernel import Ipvs, IpvsError
 from vrrpd.ipvs.model import Activity, RealServerKey, ServiceActivity, Table, VirtualServer, VirtualServerKey
@@ -62,6 +68,7 @@ class Director:
         self._config = config
         self._held = held
         self._away = _away(config, held)
+        self._own = OwnAddresses(loop, self._own_changed)
         self._tell = tell
         self._belongings = Belongings(config.belongings)
         self._host = HostPreparation(self._belongings)
@@ -71,6 +78,8 @@ class Director:
         self._by_key: dict[VirtualServerKey, Service] = {}
         self._tables: dict[str, dict[VirtualServerKey, VirtualServer]] = {}
         """What each service wants where its address is, ready for when it comes here."""
+        self._served_here: set[str] = set()
+        """The services of which this host is a real server, so that it serves them only where their address is."""
         self._table: dict[VirtualServerKey, VirtualServer] = {}
         """What the services want here, without those that are leaving."""
         self._draining = Draining()
@@ -85,6 +94,7 @@ class Director:
         self._flushed_at = float("-inf")
         self._resync_timer: asyncio.TimerHandle | None = None
         self._drain_timer: asyncio.TimerHandle | None = None
+        self._resyncing: asyncio.Task[None] | None = None
         self._sync_seconds = Histogram(SYNC_BUCKETS)
 
     def start(self) -> None:
@@ -93,33 +103,51 @@ class Director:
         if self._config.virtual_servers or self._belongings.virtual_servers:
             left = self._open() or {}
         ours = {key: server for key, server in left.items() if key in self._belongings.virtual_servers}
-        before = {
-            server.name: Service(server, adopted=adopted(server, ours))
-            for server in self._config.virtual_servers
-            if not ours.keys().isdisjoint(server.keys)
-        }
-        self._take_up(self._config, before)
+        self._take_up(self._config, {}, ours)
         self._retire((left[key] for key in left.keys() & (ours.keys() | self._by_key.keys())), ())
         self._carry_out()
 
     def apply(self, config: Config) -> None:
         """Make `config` the one in force."""
-        before, present = self._services, [*self._present.values()]
-        self._take_up(config, before)
-        self._retire(present, before.values())
+        before, wanted = self._services, {key: each for table in self._tables.values() for key, each in table.items()}
+        wanted |= self._present
+        self._take_up(config, before, {})
+        self._retire(wanted.values(), before.values())
+        self._draining.lose_sight(self._away)
         self._carry_out()
 
-    def _take_up(self, config: Config, before: Mapping[str, Service]) -> None:
-        """Services and their checks, which go on where they are the same."""
+    def _take_up(self, config: Config, before: Mapping[str, Service], left: Table) -> None:
+        """Services and their checks, which go on where they are the same.
+
+        Args:
+            config: from now on.
+            before: services by name.
+            left: what an earlier life has left of ours in the kernel.
+        """
         self._config = config
         self._away = _away(config, self._held)
-        self._services = {server.name: Service(server, before.get(server.name)) for server in config.virtual_servers}
+        self._services = {
+            server.name: Service(server, before.get(server.name), adopted(server, left))
+            for server in config.virtual_servers
+        }
         self._by_key = {key: service for service in self._services.values() for key in service.settings.keys}
-        self._tables = {name: service.table(frozenset()) for name, service in self._services.items()}
+        self._tables = {name: service.table() for name, service in self._services.items()}
+        self._served_here = self._find_ourselves()
         self._checking.apply(config.virtual_servers, self._rests, self._health)
-        for service in self._services.values():
-            earlier = before.get(service.settings.name)
-            self._quorum_changed(service, had=earlier.has_quorum if earlier else True)
+        for name, service in self._services.items():
+            if name in before or left.keys().isdisjoint(service.settings.keys):
+                self._quorum_changed(service, had=before[name].has_quorum if name in before else True)
+
+    def _find_ourselves(self) -> set[str]:
+        own = self._own.addresses
+        return {name for name, service in self._services.items() if is_served_by(service.settings, own)}
+
+    def _own_changed(self) -> None:
+        """This host has other addresses than before, and may be a real server now, or not any more."""
+        before, self._served_here = self._served_here, self._find_ourselves()
+        if self._served_here != before:
+            self._merge()
+            self._flush_soon()
 
     def _carry_out(self) -> None:
         self._merge()
@@ -137,7 +165,8 @@ class Director:
 
     def _moved(self) -> None:
         """Addresses are here, or not, that were elsewhere."""
-        self._away = _away(self._config, self._held)
+        before, self._away = self._away, _away(self._config, self._held)
+        self._draining.lose_sight(self._away - before)
         self._merge()
         self.flush()
         for service in self._services.values():
@@ -152,14 +181,17 @@ class Director:
                 f"({entered.instance})", (*entered.notify, "INSTANCE", entered.instance, state, str(entered.priority))
             )
 
-    def status(self) -> dict[str, Any]:
-        """The part of `vrrpd status --json` that the director knows."""
+    async def status(self) -> dict[str, Any]:
+        """The part of `vrrpd status --json` that the director knows, as far as it is long encoded already."""
         activity: dict[VirtualServerKey, ServiceActivity] = {}
         if ipvs := self._ipvs:
-            self._try("status", lambda: activity.update(ipvs.activity()))
+            with self._telling("status"):
+                activity = {key: found async for key, found in in_turns(ipvs.activity())}
+        entries = statuses(self._by_key, self._present, activity, self._draining, self._checking.found)
+        encoded = [encode(entry) async for entry in in_turns(entries)]
         refusals = self._reconciler.refusals if self._reconciler else ()
         return {
-            "virtual_servers": statuses(self._by_key, self._present, activity, self._draining, self._checking.reasons),
+            "virtual_servers": Raw(b"[" + b",".join(encoded) + b"]"),
             "ipvs": {
                 "errors": [*self._errors.values()],
                 "drift": self._reconciler.drift if self._reconciler else 0,
@@ -175,7 +207,10 @@ class Director:
         for timer in (self._flush_timer, self._resync_timer, self._drain_timer):
             if timer:
                 timer.cancel()
+        if self._resyncing:
+            self._resyncing.cancel()
         self._checking.close()
+        self._own.close()
         for service in self._services.values():
             if service.settings.omega:
                 for real in service.settings.real_servers:
@@ -219,10 +254,10 @@ class Director:
             self._notifier.tell(name, real.notify_up)
         elif was_up and not health.up:
             what = "gets weight 0" if real.inhibit_on_failure else "is taken out"
-            log.warning("%s fails and %s: %s", where, what, "; ".join(self._checking.reasons(place)))
+            log.warning("%s fails and %s: %s", where, what, "; ".join(self._checking.found(place).reasons))
             self._notifier.tell(name, real.notify_down)
         self._quorum_changed(service, had=had)
-        self._tables[name] = service.table(frozenset())
+        self._tables[name] = service.table()
         self._table.update(self._table_of(service))
         if had != service.has_quorum:
             self._weigh()
@@ -255,12 +290,13 @@ class Director:
             self._table.update(self._table_of(service))
 
     def _table_of(self, service: Service) -> dict[VirtualServerKey, VirtualServer]:
-        if service.moves and not self._away.isdisjoint(service.settings.addresses):
+        name = service.settings.name
+        if name in self._served_here and not self._away.isdisjoint(service.settings.addresses):
             return service.table(self._away)
-        return self._tables[service.settings.name]
+        return self._tables[name]
 
     def _retire(self, servers: Iterable[VirtualServer], before: Iterable[Service]) -> None:
-        """Let those leave that the kernel has and the configuration has no more."""
+        """Let those leave that the configuration has no more."""
         now = time.monotonic()
         timeouts = {key: each.settings.drain_timeout for each in before for key in each.settings.keys}
         timeouts |= {key: each.settings.drain_timeout for key, each in self._by_key.items()}
@@ -287,7 +323,7 @@ class Director:
         reconciler = self._reconciler
         if reconciler is None:
             return
-        wanted = self._draining.overlay(self._table, self._away)
+        wanted = self._draining.overlay(self._table, self._by_key, self._away, self._own.addresses)
         self._belongings.note(reconciler.ours | wanted.keys())
         self._prepare_host()
         self._reconcile(lambda: reconciler.want(wanted))
@@ -320,9 +356,11 @@ class Director:
         self._try("host", lambda: self._host.prepare(self._draining.addresses))
 
     def _reconcile(self, action: Callable[[], int]) -> None:
+        if self._try("table", action):
+            self._tell_of_refusals()
+
+    def _tell_of_refusals(self) -> None:
         assert self._reconciler
-        if not self._try("table", action):
-            return
         refusals = self._reconciler.refusals
         told = {str(refusal) for refusal in refusals[:REFUSALS_TOLD]}
         if told - self._told:
@@ -330,16 +368,22 @@ class Director:
         self._told = told
 
     def _try(self, part: str, action: Callable[[], object]) -> bool:
-        """Do it; what goes wrong is told once, and with the status. Returns whether nothing did."""
-        try:
+        """Do it; what goes wrong is told. Returns whether nothing did."""
+        with self._telling(part):
             action()
+        return part not in self._errors
+
+    @contextlib.contextmanager
+    def _telling(self, part: str) -> Iterator[None]:
+        """What goes wrong meanwhile is told once, and with the status."""
+        try:
+            yield
         except (IpvsError, MasqueradeError) as error:
             if self._errors.get(part) != str(error):
                 log.error("%s", error)  # noqa: TRY400
             self._errors[part] = str(error)
-            return False
-        self._errors.pop(part, None)
-        return True
+        else:
+            self._errors.pop(part, None)
 
     def _resync_later(self) -> None:
         if self._resync_timer:
@@ -348,13 +392,19 @@ class Director:
 
     def _resync(self) -> None:
         self._resync_later()
-        if reconciler := self._reconciler:
-            drift = reconciler.drift
+        if self._reconciler and (self._resyncing is None or self._resyncing.done()):
             self._try("host", self._host.resync)
             self._prepare_host()
-            self._reconcile(reconciler.resync)
-            if reconciler.drift > drift:
-                log.warning("somebody had changed %d entries of ours; mended", reconciler.drift - drift)
+            self._resyncing = self._loop.create_task(self._look_and_mend(self._reconciler))
+
+    async def _look_and_mend(self, reconciler: Reconciler) -> None:
+        drift = reconciler.drift
+        with self._telling("table"):
+            async for _ in in_turns(reconciler.resync()):
+                pass
+            self._tell_of_refusals()
+        if reconciler.drift > drift:
+            log.warning("somebody had changed %d entries of ours; mended", reconciler.drift - drift)
 
     def _poll_draining(self) -> None:
         self._drain_timer = None

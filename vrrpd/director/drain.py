@@ -1,15 +1,18 @@
 """Real servers that the configuration has no more, and whose connections may go on for a while.
 
 Each stays with weight 0 until nothing goes on there any more, or its time is over. UDP has no connections to wait for.
+On a director that does not hold the address each stays for all of its time: it may hold it at any moment.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 
 from msgspec import Struct
 from msgspec.structs import replace
 
+from vrrpd.director.service import passing_over
 from vrrpd.ipvs.model import (
+    CONSISTENT,
     Activity,
     Method,
     Protocol,
@@ -32,9 +35,11 @@ class Leaving(Struct):
     server: VirtualServer
     """The virtual server as it was, for when it is to go as well."""
     real_server: RealServer
-    """With weight 0."""
+    """As it was, too."""
     deadline: float
     """On `time.monotonic`."""
+    unseen: bool = False
+    """Its virtual address has been elsewhere meanwhile: nobody here knows whether it still has connections."""
     packets: int = -1
     """So many had gone in and out at the last look."""
     quiet_since: float = 0.0
@@ -59,34 +64,53 @@ class Draining:
 
     def retire(self, servers: Iterable[VirtualServer], known: Callable[[VirtualServerKey, RealServerKey], bool],
                deadline: Callable[[VirtualServerKey], float]) -> None:  # fmt: skip
-        """Let those real servers of `servers`, which the kernel has, leave that are not known any more.
+        """Let those real servers of `servers` leave that are not known any more; those that are known again stay.
 
         Args:
-            servers: virtual servers as the kernel has them.
+            servers: virtual servers as they were.
             known: whether the configuration has the real server.
             deadline: until when connections through a virtual server may go on, on `time.monotonic`.
         """
+        self._leaving = {place: leaving for place, leaving in self._leaving.items() if not known(*place)}
         for server in servers:
             key = server.key
             if isinstance(key, ServiceAddress) and key.protocol is Protocol.UDP:
                 continue
             for real_key, real_server in server.real_servers.items():
                 if not known(key, real_key) and (key, real_key) not in self._leaving:
-                    leaving = replace(real_server, weight=0)
-                    self._leaving[key, real_key] = Leaving(replace(server, real_servers={}), leaving, deadline(key))
+                    self._leaving[key, real_key] = Leaving(replace(server, real_servers={}), real_server, deadline(key))
 
-    def overlay(self, table: Table, away: AbstractSet[IPAddress]) -> dict[VirtualServerKey, VirtualServer]:
-        """The table with those that are leaving, but for what is wanted again, or belongs where the address is."""
-        result = dict(table)
-        for (key, real_key), leaving in [*self._leaving.items()]:
-            wanted = key in table and real_key in table[key].real_servers
-            gone = isinstance(key, ServiceAddress) and key.address in away
-            if wanted or (gone and leaving.real_server.method is not Method.NAT):
-                del self._leaving[key, real_key]
-                continue
-            server = result.get(key, leaving.server)
-            result[key] = replace(server, real_servers={**server.real_servers, real_key: leaving.real_server})
-        return result
+    def lose_sight(self, addresses: AbstractSet[IPAddress]) -> None:
+        """These virtual addresses are elsewhere, so that connections through them are not known here."""
+        for (key, _), leaving in self._leaving.items():
+            leaving.unseen |= isinstance(key, ServiceAddress) and key.address in addresses
+
+    def overlay(self, table: Table, configured: Container[VirtualServerKey], away: AbstractSet[IPAddress],
+                own: AbstractSet[IPAddress]) -> dict[VirtualServerKey, VirtualServer]:  # fmt: skip
+        """The table with those that are leaving.
+
+        The connections that come here with an address are nobody's that this kernel knows: the schedulers that go by a
+        hash find the real server of each, if it has a weight. So there one that leaves keeps its weight to the end.
+
+        Args:
+            table: without them.
+            configured: virtual servers; those of them that are not in the table are to be nowhere here.
+            away: virtual addresses that are held elsewhere.
+            own: this host's addresses: if it is leaving by DR or TUN itself, it takes what the master forwards to it.
+        """
+        result, to_itself = dict(table), set()
+        for (key, real_key), leaving in self._leaving.items():
+            elsewhere = isinstance(key, ServiceAddress) and key.address in away
+            if elsewhere and leaving.real_server.method is not Method.NAT and real_key.address in own:
+                to_itself.add(key)
+            if key in result or key not in configured:
+                server = result.get(key, leaving.server)
+                kept = leaving.unseen and server.scheduler in CONSISTENT
+                real_server = leaving.real_server if kept else replace(leaving.real_server, weight=0)
+                result[key] = replace(server, real_servers={**server.real_servers, real_key: real_server})
+        for key in to_itself:
+            result.pop(key, None)
+        return {key: passing_over(server) if server is not table.get(key) else server for key, server in result.items()}
 
     def poll(self, activity: Callable[[VirtualServerKey], Mapping[RealServerKey, Activity]], now: float) -> None:
         """Forget those that are done.
@@ -95,9 +119,10 @@ class Draining:
             activity: what the kernel says of a virtual server's real servers.
             now: on `time.monotonic`.
         """
-        seen = {key: activity(key) for key in {key for key, _ in self._leaving}}
+        seen = {key: activity(key) for key in {key for (key, _), each in self._leaving.items() if not each.unseen}}
         for (key, real_key), leaving in [*self._leaving.items()]:
-            if now >= leaving.deadline or _is_done(leaving, seen[key].get(real_key), now):
+            done = not leaving.unseen and _is_done(leaving, seen[key].get(real_key), now)
+            if done or now >= leaving.deadline:
                 del self._leaving[key, real_key]
 
 

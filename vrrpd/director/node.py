@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from vrrpd.config.services import VirtualServerSettings
-from vrrpd.ipvs.model import Method, Protocol, Scheduler
+from vrrpd.ipvs.model import CONSISTENT, Method, Protocol
 
 log = logging.getLogger(__name__)
 
@@ -30,9 +30,9 @@ def needed(servers: Iterable[VirtualServerSettings], kernel: tuple[int, int], *,
         settings["net/ipv4/vs/expire_nodest_conn"] = "1"
         if server.persistence_timeout:  # else clients keep going to one with weight 0
             settings["net/ipv4/vs/expire_quiescent_template"] = "1"
-        if server.scheduler in (Scheduler.MH, Scheduler.SH) and server.protocol is Protocol.TCP:
+        if server.scheduler in CONSISTENT and server.protocol is Protocol.TCP:
             settings["net/ipv4/vs/sloppy_tcp"] = "1"  # so that connections survive a failover
-        if server.scheduler in (Scheduler.MH, Scheduler.SH) and server.protocol is Protocol.SCTP:
+        if server.scheduler in CONSISTENT and server.protocol is Protocol.SCTP:
             settings["net/ipv4/vs/sloppy_sctp"] = "1"
         for real in server.everybody:
             if real.method is Method.NAT:

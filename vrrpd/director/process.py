@@ -32,6 +32,9 @@ DESCRIPTORS = 1 << 14
 """Checks need one each."""
 EXIT_FAILED = 1
 
+_telling: set[asyncio.Task[None]] = set()
+"""A task that nobody knows may be collected as garbage."""
+
 
 def run(channel: socket.socket) -> int:
     """Direct until told to stop, or until the supervisor is gone; returns the exit code.
@@ -87,11 +90,21 @@ def _take(message: Message, director: Director, pages: Pages, link: SupervisorLi
         link.end(EXIT_FAILED)
 
 
+async def _tell_status(request: int, director: Director, link: SupervisorLink) -> None:
+    try:
+        link.send(Answer(request, await director.status()))
+    except Exception:
+        log.exception("the director failed; please report this")
+        link.end(EXIT_FAILED)
+
+
 def _do(message: Message, director: Director, pages: Pages, link: SupervisorLink) -> None:
     if isinstance(message, Stop):
         link.end(0)
     elif isinstance(message, TellStatus):
-        link.send(Answer(message.request, director.status()))
+        task = asyncio.get_running_loop().create_task(_tell_status(message.request, director, link))
+        _telling.add(task)
+        task.add_done_callback(_telling.discard)
     elif isinstance(message, Apply):
         director.apply(message.config)
         pages.apply(message.config)

@@ -4,9 +4,12 @@ from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from vrrpd.config.services import RealServerSettings, VirtualServerSettings
 from vrrpd.ipvs.model import (
+    CONSISTENT,
+    Flag,
     Method,
     RealServer,
     RealServerKey,
@@ -77,40 +80,31 @@ class Service:
         else:
             self.has_quorum = self.weight >= quorum + hysteresis
 
-    def table(self, away: AbstractSet[IPAddress]) -> dict[VirtualServerKey, VirtualServer]:
+    def table(self, away: AbstractSet[IPAddress] = frozenset()) -> dict[VirtualServerKey, VirtualServer]:
         """What the kernel should have of it.
-
-        With DR and TUN a director that does not hold the address has no part in it: if it is a real server as well, the
-        packets that the master forwards to it would be forwarded anew.
 
         Nobody knows where the address of a firewall mark is: it goes with the addresses of its group, if there are any.
 
         Args:
-            away: virtual addresses of this host's instances that are held elsewhere.
+            away: addresses for which there is to be nothing.
         """
         settings = self.settings
-        table: dict[VirtualServerKey, VirtualServer] = {}
-        stays = any(real.method is Method.NAT for real in settings.everybody) or (
-            settings.method is Method.NAT and not settings.everybody
-        )
-        marks_here = not settings.addresses or not frozenset(settings.addresses) <= away
-        for key in settings.keys:
-            here = key.address not in away if isinstance(key, ServiceAddress) else marks_here
-            if not here and not stays:
-                continue
-            table[key] = virtual_server(
-                key,
-                tuple(
-                    programmed(key, real, weight)
-                    for real, weight in self._serving()
-                    if here or real.method is Method.NAT
-                ),
-                scheduler=settings.scheduler,
-                flags=settings.flags,
-                persistence_timeout=settings.persistence_timeout,
-                persistence_granularity=settings.persistence_granularity,
+        serving = tuple(self._serving())
+        gone = bool(settings.addresses) and away >= {*settings.addresses}
+        return {
+            key: passing_over(
+                virtual_server(
+                    key,
+                    tuple(programmed(key, real, weight) for real, weight in serving),
+                    scheduler=settings.scheduler,
+                    flags=settings.flags,
+                    persistence_timeout=settings.persistence_timeout,
+                    persistence_granularity=settings.persistence_granularity,
+                )
             )
-        return table
+            for key in settings.keys
+            if not (key.address in away if isinstance(key, ServiceAddress) else gone)
+        }
 
     def _serving(self) -> Iterator[tuple[RealServerSettings, int]]:
         """Who takes part, and with what weight."""
@@ -136,12 +130,6 @@ class Service:
             return 0
         return real.weight if health.weight is None else health.weight
 
-    @property
-    def moves(self) -> bool:
-        """Whether some of it is only where its address is."""
-        methods = {real.method for real in self.settings.everybody} or {self.settings.method}
-        return methods != {Method.NAT}
-
     def knows(self, server: VirtualServerKey, key: RealServerKey) -> bool:
         """Whether a real server of the kernel's table is one that it has, well or not."""
         return any(programmed(server, real, 0).key == key for real in self.settings.everybody)
@@ -153,6 +141,25 @@ def programmed(key: VirtualServerKey, real: RealServerSettings, weight: int) -> 
     if real.method is not Method.NAT:  # a group may have several ports, and none is translated
         port = key.port if isinstance(key, ServiceAddress) else 0
     return RealServer(RealServerKey(real.address, port), real.method, weight, real.uthreshold, real.lthreshold)
+
+
+def is_served_by(settings: VirtualServerSettings, own: AbstractSet[IPAddress]) -> bool:
+    """Whether this host is a real server by DR or TUN: then it has a part in the service only where its address is.
+
+    The packets that the master forwards to it would be forwarded anew, and go round in circles.
+
+    Args:
+        settings: the virtual server.
+        own: the addresses of this host.
+    """
+    return any(real.method is not Method.NAT and real.address in own for real in settings.everybody)
+
+
+def passing_over(server: VirtualServer) -> VirtualServer:
+    """The same, so that a client whose hash is that of a real server with weight 0 is not refused."""
+    if server.scheduler not in CONSISTENT or all(real.weight for real in server.real_servers.values()):
+        return server
+    return replace(server, flags=server.flags | Flag.SCHED_1)
 
 
 def adopted(settings: VirtualServerSettings, present: Table) -> dict[RealServerKey, Health]:

@@ -1,10 +1,10 @@
 """The director's part of `vrrpd status --json`: keys and units as the documentation promises them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from vrrpd.config.services import VirtualServerSettings
-from vrrpd.director.checking import Place
+from vrrpd.director.checking import Found, Place
 from vrrpd.director.drain import Draining
 from vrrpd.director.service import Service
 from vrrpd.ipvs.model import (
@@ -27,8 +27,8 @@ def statuses(
     present: Table,
     activity: Mapping[VirtualServerKey, ServiceActivity],
     draining: Draining,
-    reasons: Callable[[Place], list[str]],
-) -> list[JSON]:
+    found: Callable[[Place], Found],
+) -> Iterator[JSON]:
     """`virtual_servers`: those that are configured, then those that are leaving.
 
     Args:
@@ -36,27 +36,25 @@ def statuses(
         present: what is there.
         activity: what it has to do.
         draining: who is leaving.
-        reasons: why a real server is not well.
+        found: what the checks of a real server have found.
     """
-    found = []
     for key, service in services.items():
         entry = _virtual_server(key, service.settings, activity.get(key)) | {
             "programmed": key in activity,
             "quorum": service.has_quorum,
         }
         entry["real_servers"] = [
-            *_configured(key, service, present.get(key), activity.get(key), reasons),
+            *_configured(key, service, present.get(key), activity.get(key), found),
             *_leaving(key, present.get(key), activity.get(key), draining),
         ]
-        found.append(entry)
+        yield entry
     for key, server in present.items():
         if key not in services:
             settings = VirtualServerSettings(str(key), (key,))
             entry = _virtual_server(key, settings, activity.get(key)) | {"lvs_sched": server.scheduler}
             entry |= {"programmed": key in activity, "quorum": False}
             entry["real_servers"] = _leaving(key, server, activity.get(key), draining)
-            found.append(entry)
-    return found
+            yield entry
 
 
 def _virtual_server(key: VirtualServerKey, settings: VirtualServerSettings, activity: ServiceActivity | None) -> JSON:
@@ -87,9 +85,8 @@ def _configured(
     service: Service,
     present: VirtualServer | None,
     activity: ServiceActivity | None,
-    reasons: Callable[[Place], list[str]],
-) -> list[JSON]:
-    found = []
+    found: Callable[[Place], Found],
+) -> Iterator[JSON]:
     settings = service.settings
     for real, (told, health) in zip(settings.everybody, service.found(key), strict=True):
         entry = _real_server(told, activity)
@@ -97,10 +94,12 @@ def _configured(
         entry |= {"healthy": health.up if health else None, "programmed": there}
         if health is None:
             entry["sorry"] = True
-        elif not health.up:
-            entry["reason"] = "; ".join(reasons((settings.name, real.key))) or "not checked yet"
-        found.append(entry)
-    return found
+        elif real.checks:
+            seen = found((settings.name, real.key))
+            entry |= {"checks": seen.attempts, "checks_failed": seen.failed}
+            if not health.up:
+                entry["reason"] = "; ".join(seen.reasons) or "not checked yet"
+        yield entry
 
 
 def _leaving(

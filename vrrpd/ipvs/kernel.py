@@ -1,8 +1,9 @@
 """The kernel's IPVS table of this network namespace: read whole, changed step by step."""
 
+import contextlib
 import errno
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from msgspec.structs import replace
 
@@ -99,25 +100,28 @@ class Ipvs:
         Raises:
             IpvsError: the kernel does not let us read it.
         """
-        try:
-            return {server.key: server for server in self._servers()}
-        except (OSError, ValueError, KeyError, struct.error) as error:
-            raise IpvsError(f"cannot read the IPVS table: {getattr(error, 'strerror', None) or repr(error)}") from error
+        return {server.key: server for server in self.each()}
 
-    def activity(self) -> dict[VirtualServerKey, ServiceActivity]:
-        """What everything that is there has to do.
+    def each(self) -> Iterator[VirtualServer]:
+        """The same one by one; the real servers of each are read when it is its turn.
 
         Raises:
             IpvsError: the kernel does not let us read it.
         """
-        found: dict[VirtualServerKey, ServiceActivity] = {}
-        try:
+        with _failures_told():
+            for payload in self._virtual_servers():
+                yield self._with_real_servers(read_virtual_server(payload))
+
+    def activity(self) -> Iterator[tuple[VirtualServerKey, ServiceActivity]]:
+        """What everything that is there has to do, likewise.
+
+        Raises:
+            IpvsError: the kernel does not let us read it.
+        """
+        with _failures_told():
             for payload in self._virtual_servers():
                 key = read_virtual_server(payload).key
-                found[key] = ServiceActivity(read_traffic(payload), self._activity_of(key))
-        except (OSError, ValueError, KeyError, struct.error) as error:
-            raise IpvsError(f"cannot read the IPVS table: {getattr(error, 'strerror', None) or repr(error)}") from error
-        return found
+                yield key, ServiceActivity(read_traffic(payload), self._activity_of(key))
 
     def activity_of(self, key: VirtualServerKey) -> dict[RealServerKey, Activity]:
         """What the real servers of one virtual server have to do; nothing if it is not there.
@@ -125,24 +129,8 @@ class Ipvs:
         Raises:
             IpvsError: the kernel does not let us read it.
         """
-        try:
+        with _failures_told():
             return self._activity_of(key)
-        except (OSError, ValueError, KeyError, struct.error) as error:
-            raise IpvsError(f"cannot read the IPVS table: {getattr(error, 'strerror', None) or repr(error)}") from error
-
-    def real_servers(self, key: VirtualServerKey) -> list[RealServer]:
-        """Those of one virtual server; none if it is not there.
-
-        Raises:
-            IpvsError: the kernel does not let us read it.
-        """
-        try:
-            return [read_real_server(payload, key.family) for payload in self._real_servers(key)]
-        except (OSError, ValueError, KeyError, struct.error) as error:
-            raise IpvsError(f"cannot read the IPVS table: {getattr(error, 'strerror', None) or repr(error)}") from error
-
-    def _servers(self) -> list[VirtualServer]:
-        return [self._with_real_servers(read_virtual_server(payload)) for payload in self._virtual_servers()]
 
     def _with_real_servers(self, server: VirtualServer) -> VirtualServer:
         key = server.key
@@ -172,6 +160,14 @@ class Ipvs:
             failed = transact(self._netlink, Batch([request_of(step, self._family) for step in some]))
             refused += [(some[position], error) for position, error in sorted(failed.items())]
         return refused
+
+
+@contextlib.contextmanager
+def _failures_told() -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError, KeyError, struct.error) as error:
+        raise IpvsError(f"cannot read the IPVS table: {getattr(error, 'strerror', None) or repr(error)}") from error
 
 
 def request_of(step: Step, family: int) -> bytes:

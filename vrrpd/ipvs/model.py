@@ -50,6 +50,10 @@ class Scheduler(StrEnum):
     OVF = "ovf"
 
 
+CONSISTENT = (Scheduler.MH, Scheduler.SH)
+"""By these two directors send a client to the same real server, so that connections survive a failover (sloppy_tcp)."""
+
+
 class Flag(IntFlag):
     """IP_VS_SVC_F_*, as far as they can be asked for."""
 

@@ -4,7 +4,7 @@ What the kernel has of ours is remembered, so that a change costs the messages i
 do to our part is drift: it is found when a step is refused, or by `resync`, and mended.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
 
 from msgspec import Struct
@@ -18,6 +18,9 @@ class Kernel(Protocol):
 
     def table(self) -> dict[VirtualServerKey, VirtualServer]:
         """Everything that is there, whoever put it there."""
+
+    def each(self) -> Iterator[VirtualServer]:
+        """The same one by one; the real servers of each are read when it is its turn."""
 
     def apply(self, steps: Sequence[Step]) -> list[tuple[Step, OSError]]:
         """Take the steps in their order, going on past those that are refused; returns these, and why."""
@@ -68,16 +71,35 @@ class Reconciler:
             self._remembered = self._kernel.table()
         return self._take(plan(self._remembered, desired, self.ours))
 
-    def resync(self) -> int:
-        """Look at what the kernel really has, and mend what others have changed; returns the number of steps.
+    def resync(self) -> Iterator[int]:
+        """Look at what the kernel really has, and mend what others have changed; yields the number of steps, often.
+
+        Between two looks others may have their turn, and `want` something else: that is in the kernel then, and is
+        looked at the next time.
 
         Raises:
             IpvsError: the kernel does not let us read its table.
         """
-        steps = plan(self._kernel.table(), self.desired, self.ours)
+        before, missing, refusals = self.desired, dict(self.desired), list[Refusal]()
+        for server in self._kernel.each():
+            key = server.key
+            missing.pop(key, None)
+            wanted = before.get(key)
+            if self.desired.get(key) is wanted:
+                desired: Table = {key: wanted} if wanted else {}
+                yield self._mend(plan({key: server}, desired, self.ours & {key}), refusals)
+        for key, wanted in missing.items():
+            if self.desired.get(key) is wanted:
+                yield self._mend(plan({}, {key: wanted}), refusals)
+        if self.desired is before:
+            self.refusals = tuple(refusals)
+            self._remember(self.desired, failed=bool(refusals))
+
+    def _mend(self, steps: Sequence[Step], refusals: list[Refusal]) -> int:
         refused = {place_of(refusal.step) for refusal in self.refusals}
         self.drift += sum(place_of(step) not in refused for step in steps)
-        return self._take(steps)
+        refusals += _refusals(self._kernel.apply(steps)) if steps else ()
+        return len(steps)
 
     def _take(self, steps: Sequence[Step]) -> int:
         taken, failed = len(steps), self._kernel.apply(steps)
@@ -91,7 +113,14 @@ class Reconciler:
             else:
                 remaining = set(map(place_of, left))
                 failed = [(step, error) for step, error in failed if place_of(step) in remaining]
-        self.refusals = tuple(Refusal(step, error.strerror or str(error)) for step, error in failed)
-        self.ours = self.ours | self.desired.keys() if failed else set(self.desired)
-        self._remembered = None if failed else self.desired
+        self.refusals = _refusals(failed)
+        self._remember(self.desired, failed=bool(failed))
         return taken
+
+    def _remember(self, table: Table, *, failed: bool) -> None:
+        self.ours = self.ours | table.keys() if failed else set(table)
+        self._remembered = None if failed else table
+
+
+def _refusals(failed: Iterable[tuple[Step, OSError]]) -> tuple[Refusal, ...]:
+    return tuple(Refusal(step, error.strerror or str(error)) for step, error in failed)

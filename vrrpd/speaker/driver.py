@@ -180,16 +180,27 @@ class RouterDriver:
 
     def burden(self, burden: int) -> None:
         """Compete with a priority that is higher or lower by this than configured; an owner's stays what it is."""
-        if burden != self._burden:
-            self._burden = burden
-            log.info("(%s) priority %d", self.instance.name, self._parameters().priority)
-            self._handle(PriorityChanged(self._parameters().priority))
+        self._burden = burden
+        self._weigh()
+
+    def _weigh(self) -> None:
+        priority = self._parameters().priority
+        if priority != self.router.priority:
+            log.info("(%s) priority %d", self.instance.name, priority)
+            self._handle(PriorityChanged(priority))
 
     def _parameters(self) -> Parameters:
         parameters = self.instance.parameters()
-        if not self._burden or parameters.priority == PRIORITY_OWNER:
+        burden = self._burden + sum(
+            each.weight for each in self.instance.track_interface if self._is_up(each.interface) == (each.weight > 0)
+        )
+        if not burden or parameters.priority == PRIORITY_OWNER:
             return parameters
-        return replace(parameters, priority=max(1, min(parameters.priority + self._burden, PRIORITY_OWNER - 1)))
+        return replace(parameters, priority=max(1, min(parameters.priority + burden, PRIORITY_OWNER - 1)))
+
+    def _is_up(self, interface: str) -> bool:
+        link = self._kernel.monitor.link(interface)
+        return link is not None and link.up
 
     def woke_late(self, now: float) -> None:
         """The process could not run for a while: see to it that nothing is said that is not true any more."""
@@ -232,14 +243,18 @@ class RouterDriver:
         self._handle(self._usable())
 
     def look_at_interfaces(self) -> None:
-        """Interfaces or the host's own addresses have changed: prepare the virtual ones for what they are now."""
+        """Interfaces or the host's own addresses have changed: be ready for what they are now."""
+        self._look_at_interfaces()
+        self._weigh()
+
+    def _look_at_interfaces(self) -> None:
         self._prepare()
         told = self._told_usable
         if (usable := self._usable()) != told:
             self._handle(usable)
 
     def _usable(self) -> LinkChanged:
-        """What the port says, unless a source, or an interface that is to carry an address, is missing."""
+        """What the port says, unless a source, or an interface that the instance needs, is missing."""
         usable = self._port.state
         if usable.up and (source := self.instance.unicast_src_ip):
             usable = LinkChanged(up=True, address=source)
@@ -247,11 +262,12 @@ class RouterDriver:
                 reason = f"{self.instance.interface} has no {source} (unicast_src_ip) to send adverts from"
                 usable = LinkChanged(up=False, reason=reason)
         if usable.up:
-            for dev in sorted({vip.config.dev for vip in self.vips}):
-                link = self._kernel.monitor.link(dev)
-                if link is None or not link.up:
-                    what = "does not exist" if link is None else "is down or has no carrier"
-                    usable = LinkChanged(up=False, reason=f"{dev}, which carries virtual addresses, {what}")
+            needed = {each.interface: "is tracked" for each in self.instance.track_interface if not each.weight}
+            needed |= {vip.config.dev: "carries virtual addresses" for vip in self.vips}
+            for dev, role in sorted(needed.items()):
+                if not self._is_up(dev):
+                    what = "is down or has no carrier" if self._kernel.monitor.link(dev) else "does not exist"
+                    usable = LinkChanged(up=False, reason=f"{dev}, which {role}, {what}")
         self._told_usable = usable
         return usable
 
@@ -302,7 +318,7 @@ class RouterDriver:
         self.vips.reconfigure(instance.virtual_ipaddress)
         self._messages.clear()
         self._announcer.reconfigure(instance.garp, active=self.state is State.MASTER)
-        self.look_at_interfaces()  # another interface may be needed now, or a missing one no longer
+        self._look_at_interfaces()  # another interface may be needed now, or a missing one no longer
         self._handle(ParametersChanged(self._parameters()))
         replaced = [vip.config.address for vip in self.vips.of(touched)]
         if replaced and self.state is State.MASTER:

@@ -14,6 +14,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from msgspec.json import encode
+
 JSON = dict[str, Any]
 MODE = 0o600
 REQUEST_MAX = 1 << 16
@@ -42,7 +44,7 @@ class Connection:
 
     def answer(self, result: JSON) -> None:
         """Send the answer and hang up; a client that is gone already misses it."""
-        self._to_send = memoryview(json.dumps(result).encode() + b"\n")
+        self._to_send = memoryview(encode(result) + b"\n")
         if self in self._server.connections:
             self._server.selector.register(self._socket, selectors.EVENT_WRITE, self._writable)
 

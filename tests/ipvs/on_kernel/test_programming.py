@@ -155,9 +155,9 @@ def test_the_reconciler_mends_what_others_do_and_leaves_what_is_theirs(ipvs: Ipv
     wanted: Table = {HTTP: virtual_server(HTTP, (RealServer(first), RealServer(second)))}
     reconciler = Reconciler(ipvs)
     assert reconciler.want(wanted) == 3
-    assert reconciler.resync() == 0
+    assert sum(reconciler.resync()) == 0
     subprocess.run(["ipvsadm", "-d", "-t", shown(HTTP.address, 80), "-r", shown(first.address, first.port)], check=True)
-    assert (reconciler.resync(), reconciler.drift, reconciler.refusals) == (1, 1, ())
+    assert (sum(reconciler.resync()), reconciler.drift, reconciler.refusals) == (1, 1, ())
     assert ipvs.table()[HTTP] == kernels(wanted)[HTTP]
     assert reconciler.want({}) == 1
     assert [*ipvs.table()] == [FirewallMark(99, Family.IPV4)]

@@ -1,20 +1,17 @@
-"""Connections through virtual servers of daemons: shared out, drained, failed over, refused; clients hidden or not."""
+"""Connections through virtual servers of daemons: shared out, drained, refused; clients hidden or not."""
 
 import socket
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 
 import pytest
 
 from tests.ipvs.on_kernel.directors import VIP, Director, director, virtual_server, wait_for_master
-from tests.ipvs.servers import listens, serve, serve_datagrams
-from tests.peers import DEADLINE, eventually
-from vrrpd.lan.daemons import BACKUP
+from tests.ipvs.served import address, answer, echoes, real_servers, who
+from tests.ipvs.servers import serve, serve_datagrams
+from tests.peers import eventually
 from vrrpd.lan.hosts import Host, Lan
 
-TIMEOUT = 20.0
-"""Seconds after which an answer will not come any more, however slow the machine is."""
 CHECK = 'check = { type = "TCP", delay_loop = 0.2, warmup = 0, retry = 0, connect_timeout = 2 }'
 
 
@@ -27,45 +24,6 @@ def lan() -> Iterator[Lan]:
 @pytest.fixture
 def client(lan: Lan) -> Host:
     return lan.host("client")
-
-
-def address(host: Host) -> str:
-    return next(str(entry.ip) for entry in host.addresses() if entry.version == 4)
-
-
-def real_servers(lan: Lan, *names: str) -> list[Host]:
-    """Hosts that serve, on the LAN of everybody else."""
-    hosts = [lan.host(name) for name in names]
-    for host in hosts:
-        serve(host, 80)
-    for host in hosts:
-        eventually(partial(listens, host, address(host), 80), f"{host.name} listens")
-    return hosts
-
-
-def answer(client: Host, port: int = 80) -> tuple[str, str, socket.socket]:
-    """Who answers the client, whom it sees, and the connection."""
-    connection = client.call(socket.create_connection, (VIP, port), TIMEOUT)
-    name, seen = connection.recv(64).decode().split()
-    return name, seen, connection
-
-
-def who(client: Host) -> str:
-    name, _, connection = answer(client)
-    connection.close()
-    return name
-
-
-def echoes(connection: socket.socket) -> bool:
-    connection.sendall(b"still there?")
-    return connection.recv(64) == b"still there?"
-
-
-def direct(host: Host) -> None:
-    """A real server of DR: it has the address, and is silent about it."""
-    host.sysctl("net.ipv4.conf.all.arp_ignore", 1)
-    host.sysctl("net.ipv4.conf.all.arp_announce", 2)
-    host.add_address(f"{VIP}/32", "lo")
 
 
 @pytest.fixture
@@ -167,32 +125,3 @@ def test_udp(lan: Lan, client: Host, one: Director) -> None:
         return len(heard) == 2
 
     eventually(both_answer, "both answer")
-
-
-@pytest.mark.parametrize("fault", ["stop", "cable"])
-def test_established_connections_survive_a_failover_of_directors(
-    lan: Lan, client: Host, tmp_path: Path, fault: str
-) -> None:
-    hosts = real_servers(lan, "s1", "s2", "s3")
-    for host in hosts:
-        direct(host)
-    server = virtual_server(
-        VIP, 80, reals=tuple(map(address, hosts)), lvs_method="DR", lvs_sched="mh", **{"mh-port": True}
-    )
-    pair = [director(lan, name, tmp_path, priority=priority) for name, priority in (("r1", 200), ("r2", 100))]
-    for one, state in zip(pair, ("MASTER", BACKUP), strict=True):
-        one.run_with(server)
-        one.wait_until(state, DEADLINE)
-    first, second = pair
-    eventually(first.weights, "the master is programmed")
-    connections = [answer(client) for _ in range(6)]
-    assert len({name for name, _, _ in connections}) > 1
-    if fault == "stop":
-        first.stop()
-    else:
-        first.host.cut_carrier()
-    wait_for_master(second)
-    eventually(second.weights, "the new master is programmed")
-    assert all(echoes(connection) for _, _, connection in connections)
-    assert {seen for _, seen, _ in connections} == {address(client)}
-    assert who(client)
