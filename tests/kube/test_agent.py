@@ -52,9 +52,10 @@ def tutorial(with_rights: WithRights) -> Nodes:
     return with_rights(manifests.NARROW)
 
 
-def start_alone(nodes: Nodes, *flags: str) -> Agent:
+def start_alone(nodes: Nodes, *flags: str, **environment: str) -> Agent:
     """An agent that is MASTER soon."""
-    agent = nodes.agent(nodes.node("bs-01"), "--advert-int=0.05", *flags)
+    host = nodes.node("bs-01")
+    agent = nodes.agent(host, "--advert-int=0.05", *flags, environment={"NODE_NAME": "bs-01", **environment})
     agent.start()
     agent.wait_until("MASTER", DEADLINE)
     return agent
@@ -344,6 +345,19 @@ def test_addresses_that_are_not_to_be_released_stay_as_those_of_a_killed_agent(n
     assert not agent.pids()
     agent.start()
     agent.wait_until("MASTER", DEADLINE)
+
+
+def test_a_program_is_told_of_the_states_as_kube_keepalived_vip_has_it(nodes: Nodes, tmp_path: Path) -> None:
+    program, calls = tmp_path / "notify", tmp_path / "calls"
+    program.write_text(f'#!/bin/sh\necho "$@" >> {calls}\n', encoding="ascii")
+    program.chmod(0o755)
+    calls.touch()
+    nodes.vips(**{VIP: ""})
+    agent = start_alone(nodes, KEEPALIVED_NOTIFY=str(program))
+    told = ["INSTANCE vips BACKUP 100", "INSTANCE vips MASTER 100"]
+    eventually(lambda: calls.read_text(encoding="ascii").splitlines() == told, "both states are told")
+    agent.stop()
+    assert calls.read_text(encoding="ascii").splitlines() == [*told, "INSTANCE vips STOP 100"]
 
 
 def test_the_status_for_people_says_what_is_followed_and_what_is_wrong(nodes: Nodes) -> None:
