@@ -25,6 +25,7 @@ from vrrpd.channel import (
     Holds,
     LogLine,
     Message,
+    Ping,
     SetBurdens,
     SetDrained,
     Started,
@@ -37,6 +38,7 @@ from vrrpd.config.problems import ConfigError
 from vrrpd.ledger import Ledger, RouterKey
 from vrrpd.speaker import process as speaker_process
 from vrrpd.speaker.status import fault_status
+from vrrpd.supervisor import log as log_output
 from vrrpd.supervisor.best_effort import BestEffort
 from vrrpd.supervisor.child import EXIT_FAILED, Child
 from vrrpd.supervisor.claim import claim_namespace
@@ -88,6 +90,7 @@ class Supervisor:
         self._selector = selectors.DefaultSelector()
         self._commands: dict[str, Callable[[Connection], None]] = {
             "status": self._status,
+            "ping": self._ping,
             "reload": self._reload,
             "drain": partial(self._set_drained, drained=True),
             "undrain": partial(self._set_drained, drained=False),
@@ -136,7 +139,8 @@ class Supervisor:
             while self._exit_code is None:
                 self._do_what_is_due()
                 for key, _ in self._selector.select(self._pause()):
-                    key.data()
+                    if self._exit_code is None:  # what is left of this round may be about those that are gone
+                        key.data()
         finally:
             signal.set_wakeup_fd(-1)
             self._standby.dismiss()
@@ -147,7 +151,7 @@ class Supervisor:
         return self._exit_code
 
     def _pause(self) -> float | None:
-        times = [self._start_at, self._kill_at, self._standby.due, self._requests.due]
+        times = [self._start_at, self._kill_at, self._standby.due, self._requests.due, log_output.due()]
         times += (child.due for child in self._best_effort)
         due = [when for when in times if when is not None]
         return max(0.0, min(due) - time.monotonic()) if due else None
@@ -167,6 +171,7 @@ class Supervisor:
         for child in self._best_effort:
             child.do_what_is_due(now)
         self._requests.give_up(now)
+        log_output.write_waiting()
 
     @property
     def _best_effort(self) -> tuple[BestEffort, ...]:
@@ -318,7 +323,7 @@ class Supervisor:
             )
             resign_apart(self._config, self._ledger)
             self._director.hold_nothing()
-            self._transitions.fail("the speaker keeps crashing")
+            self._transitions.fail("the speaker keeps crashing", {each.name for each in self._config.instances})
             self._start_at = now + pause
         else:
             self._start_speaker()  # before anything that could wait, such as the log
@@ -384,6 +389,13 @@ class Supervisor:
             reply({"ok": False, "error": failure} if result is None else {"ok": True, "result": result})
 
         self._speaker.send(message(self._requests.begin(answered)))
+
+    def _ping(self, connection: Connection) -> None:
+        """Whether those turn that nobody does without."""
+        if self._speaker is None:
+            connection.answer({"ok": True, "result": {}})
+        else:
+            self._ask(Ping, connection.answer)
 
     def _status(self, connection: Connection) -> None:
         gather(self._director, self._watcher, partial(self._status_with, connection))
@@ -472,7 +484,8 @@ class Supervisor:
         def applied(answer: dict[str, Any]) -> None:
             if answer["ok"]:
                 answer["result"] |= changed
-            self._director.configure(config, lambda directors: reply(with_directors(answer, directors)))
+            # The one that is in force by now: another reload may have overtaken this one.
+            self._director.configure(self._config, lambda directors: reply(with_directors(answer, directors)))
 
         self._config = config
         if self._speaker is None:  # the next one begins with it
@@ -490,4 +503,11 @@ def _note_only(_number: int, _frame: object) -> None:
 
 def _speakers(config: Config) -> Config:
     """Without what is not the speaker's, which may be too much for it to take in between two adverts."""
-    return replace(config, virtual_servers=())
+    nothing = Config(())
+    return replace(
+        config,
+        virtual_servers=nothing.virtual_servers,
+        http=nothing.http,
+        node_settings=nothing.node_settings,
+        resync_interval=nothing.resync_interval,
+    )
