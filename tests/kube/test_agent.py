@@ -14,6 +14,7 @@ from tests.kube import manifests
 from tests.kube.nodes import ROUTER, VIP, Agent, Gateway, Nodes, OldNode, one_master
 from tests.kube.server import ApiServer
 from tests.peers import DEADLINE, Network, eventually, wait_served_by
+from vrrpd.agent.watcher import WINDOW
 from vrrpd.lan.capture import Capture
 from vrrpd.lan.probe import Prober
 from vrrpd.supervisor.control import ask
@@ -117,6 +118,18 @@ def test_a_service_and_its_endpoints_become_a_virtual_server_that_follows_them(n
         assert "no IPVS" in agent.status()["ipvs"]["errors"][0]
         eventually(lambda: any("no IPVS" in each["message"] for each in nodes.events()), "an Event says so")
     assert "Entering" not in agent.log.partition("MASTER STATE")[2]
+
+
+def test_a_burst_of_changes_is_applied_once_a_window(nodes: Nodes) -> None:
+    nodes.vips(**{VIP: ""})
+    agent = start_alone(nodes)
+    begun, seen = time.monotonic(), len(agent.log)
+    for number in range(1, 101):
+        nodes.api.request("PATCH", f"{nodes.core}/configmaps/vip-configmap", {"data": {f"203.0.113.{number}": ""}})
+    eventually(lambda: agent.host.has_address("203.0.113.100"), "the last address")
+    took = time.monotonic() - begun
+    applied = agent.log[seen:].count(f"ConfigMap {nodes.config_map}: changed vips")
+    assert 1 < applied <= took / WINDOW + 1
 
 
 def test_nodes_fail_over_while_there_is_no_api_server_and_follow_it_when_it_is_back(nodes: Nodes) -> None:

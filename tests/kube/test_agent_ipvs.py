@@ -77,7 +77,8 @@ def test_the_service_answers_at_its_virtual_address_whoever_goes(
     entries = {VIP: f"{namespace}/web", DIRECT: f"{namespace}/direct:DR"}
     api.apply(f"{core}/configmaps", manifests.config_map("vip-configmap", **entries))
     with Gateway(api) as gateway:
-        gateway.open(lan.host("api", [f"{ON_LANS}/24"]), ON_LANS)
+        way_to_api = lan.host("api", [f"{ON_LANS}/24"])
+        gateway.open(way_to_api, ON_LANS)
         command = agent_command(
             f"{namespace}/vip-configmap", api.kubeconfig(token, ON_LANS), "--advert-int=0.3", "--http-port=0"
         )
@@ -96,6 +97,7 @@ def test_the_service_answers_at_its_virtual_address_whoever_goes(
             api.apply(slices, manifests.endpoint_slice("web-1", "web", own[1]))
             eventually(lambda: answers(client, {"pod-2"}), "the one that is left answers alone")
             (master,) = [machine for machine in machines if machine.mac == holder(client)]
+            gateway.close(way_to_api)  # which nobody needs for that
             master.kill()
             eventually(lambda: answers(client, {"pod-2"}) and holder(client) != master.mac, "the other node serves")
         except AssertionError as error:
