@@ -104,7 +104,7 @@ def measure(services: int, endpoints: int, vips: int, runs: int) -> list[Figure]
     small = Figure(f"{what}: speaker, proportional set", "MiB")
     with ApiServer() as api, Lan() as lan, Gateway(api) as gateway, tempfile.TemporaryDirectory() as scratch:
         api.request("POST", "/api/v1/namespaces", {"metadata": {"name": NAMESPACE}})
-        token = api.account(NAMESPACE, "vrrpd", manifests.OWN, manifests.SLICES, manifests.EVENTS)
+        token = api.account(NAMESPACE, "vrrpd", *manifests.RIGHTS)
         _fill(api, services, endpoints)
         nodes = Nodes(Network(lan, Path(scratch)), api, gateway, NAMESPACE, api.kubeconfig(token))
         nodes.vips(**{f"203.0.113.{number + 1}": f"{NAMESPACE}/s{number}" for number in range(vips)})

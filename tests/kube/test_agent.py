@@ -44,7 +44,7 @@ def with_rights(network: Network, api: ApiServer, namespace: str) -> Iterator[Wi
 @pytest.fixture
 def nodes(with_rights: WithRights) -> Nodes:
     """Agents with the rights that they ask for."""
-    return with_rights(manifests.OWN, manifests.SLICES, manifests.EVENTS)
+    return with_rights(*manifests.RIGHTS)
 
 
 @pytest.fixture

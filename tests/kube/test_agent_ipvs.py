@@ -62,7 +62,7 @@ def holder(client: Host) -> str:
 def test_the_service_answers_at_its_virtual_address_whoever_goes(
     lan: Lan, api: ApiServer, namespace: str, tmp_path: Path
 ) -> None:
-    token = api.account(namespace, "vrrpd", manifests.OWN, manifests.SLICES, manifests.EVENTS)
+    token = api.account(namespace, "vrrpd", *manifests.RIGHTS)
     client, pods = lan.host("client"), [lan.host("pod-1"), lan.host("pod-2")]
     for pod in pods:
         serve(pod, TARGET_PORT)
