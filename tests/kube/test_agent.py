@@ -326,6 +326,20 @@ def test_a_watcher_that_dies_or_hangs_changes_nothing_and_another_goes_on(nodes:
     assert not agent.host.has_address(VIP)
 
 
+def test_a_watcher_ends_with_a_supervisor_that_is_killed(nodes: Nodes) -> None:
+    nodes.vips(**{VIP: ""})
+    agent = start_alone(nodes)
+    processes = agent.status()["processes"]
+    os.kill(processes["supervisor"], signal.SIGKILL)
+
+    def has_ended() -> bool:
+        status = Path(f"/proc/{processes['watcher']}/status")
+        return not status.exists() or "State:\tZ" in status.read_text(encoding="utf-8")
+
+    eventually(has_ended, "the watcher ends")
+    eventually(lambda: not agent.host.has_address(VIP), "the speaker resigns")
+
+
 def test_old_and_new_share_a_virtual_router_while_nodes_move(nodes: Nodes) -> None:
     nodes.vips(**{VIP: ""})
     agents = nodes.agents("bs-01", "bs-02")
