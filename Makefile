@@ -39,7 +39,7 @@ fmt: .venv/installed-dev
 	$(BIN)/ruff format
 
 BENCH_OUT := --out bench-results/$(shell date +%Y%m%d-%H%M%S)
-BENCH_QUICK := --runs 4 --scale quick --figures quick
+BENCH_QUICK := --runs 3 --scale quick --figures quick
 BENCH_FULL := --advert 1,0.1,0.01 --runs 20 --scale --figures --ipvs --kubernetes
 
 bench: .venv/installed-dev  ## failover of vrrpd, keepalived and FRR side by side; ten minutes, as root; BENCH="--fault stop"
