@@ -10,7 +10,7 @@ import pytest
 from msgspec.structs import replace
 
 from benchmarks.peers import BACKUP, MASTER, RouterSettings, Vrrpd
-from tests.peers import DEADLINE, VIPS, Network, eventually, families, ip_of, settings
+from tests.peers import DEADLINE, VIPS, Network, alone, eventually, families, ip_of, settings
 from vrrpd.lan.capture import Capture
 from vrrpd.lan.probe import Prober
 from vrrpd.supervisor.control import ask
@@ -176,3 +176,19 @@ def test_a_bad_file_changes_nothing_and_the_caller_is_told(network: Network, fam
     after = master.router_status()
     assert (after["state"], after["priority"]) == (before["state"], before["priority"])
     assert master.host.has_address(ip_of(VIPS[family]))
+
+
+def test_while_a_file_is_read_a_crash_is_mended(network: Network) -> None:
+    daemon = network.vrrpd("r1", alone(4))
+    daemon.start()
+    daemon.wait_until(MASTER, DEADLINE)
+    text = daemon.configuration.read_text()
+    daemon.configuration.unlink()
+    os.mkfifo(daemon.configuration)  # a file that takes long to read
+    processes = daemon.status()["processes"]
+    os.kill(processes["supervisor"], signal.SIGHUP)
+    os.kill(processes["speaker"], signal.SIGKILL)
+    eventually(lambda: "another goes on" in daemon.log, "another speaks")
+    daemon.wait_until(MASTER, DEADLINE)
+    daemon.configuration.write_text(text.replace("priority = 100", "priority = 123"))
+    eventually(lambda: daemon.router_status()["priority"] == 123, "what was read is in force")

@@ -11,8 +11,8 @@ import uvloop
 
 from vrrpd.channel import (
     Answer,
-    Apply,
     BeginDirecting,
+    Direct,
     Entered,
     Holds,
     Inbox,
@@ -63,9 +63,10 @@ async def _direct(begin: BeginDirecting, channel: socket.socket, inbox: Inbox) -
     code = EXIT_FAILED
     pages = Pages()
     try:
-        director = Director(loop, begin.config, begin.held, link.send)
+        config = begin.config.opened()
+        director = Director(loop, config, begin.held, link.send)
         director.start()
-        pages.apply(begin.config)
+        pages.apply(config)
         link.serve(partial(_take, director=director, pages=pages, link=link))
         code = await ended
         await pages.close()
@@ -105,9 +106,10 @@ def _do(message: Message, director: Director, pages: Pages, link: SupervisorLink
         task = asyncio.get_running_loop().create_task(_tell_status(message.request, director, link))
         _telling.add(task)
         task.add_done_callback(_telling.discard)
-    elif isinstance(message, Apply):
-        director.apply(message.config)
-        pages.apply(message.config)
+    elif isinstance(message, Direct):
+        config = message.config.opened()
+        director.apply(config)
+        pages.apply(config)
         link.send(Answer(message.request))
     elif isinstance(message, Ping):
         link.send(Answer(message.request))
