@@ -1,5 +1,6 @@
 """Work that would keep the supervisor busy, done by a child that ends with it."""
 
+import gc
 import logging
 import os
 import pickle
@@ -117,6 +118,7 @@ def _fork(work: Callable[[], Any], let_go: Callable[[], None]) -> tuple[int, int
     try:
         os.close(pipe)
         let_go()
+        gc.disable()  # garbage goes with the child
         with os.fdopen(theirs, "wb") as file:
             pickle.dump(work(), file, pickle.HIGHEST_PROTOCOL)
         code = 0
