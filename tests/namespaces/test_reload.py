@@ -208,3 +208,19 @@ def test_an_address_that_moves_to_another_instance_is_here_all_the_time(
         assert router.router_status(new)["reason"] == "resumed"
     assert router.stop() == 0
     assert not router.host.has_address(ip_of(vip))
+
+
+def test_while_a_file_is_read_a_crash_is_mended(network: Network) -> None:
+    daemon = network.vrrpd("r1", alone(4))
+    daemon.start()
+    daemon.wait_until(MASTER, DEADLINE)
+    text = daemon.configuration.read_text()
+    daemon.configuration.unlink()
+    os.mkfifo(daemon.configuration)  # a file that takes long to read
+    processes = daemon.status()["processes"]
+    os.kill(processes["supervisor"], signal.SIGHUP)
+    os.kill(processes["speaker"], signal.SIGKILL)
+    eventually(lambda: "another goes on" in daemon.log, "another speaks")
+    daemon.wait_until(MASTER, DEADLINE)
+    daemon.configuration.write_text(text.replace("priority = 100", "priority = 123"))
+    eventually(lambda: daemon.router_status()["priority"] == 123, "what was read is in force")

@@ -6,12 +6,13 @@ import signal
 import sys
 from pathlib import Path
 
-from vrrpd.config.load import load
 from vrrpd.config.model import DEFAULT_FILE
 from vrrpd.config.problems import ConfigError
 from vrrpd.supervisor import log
+from vrrpd.supervisor.apart import ApartError
 from vrrpd.supervisor.child import EXIT_FAILED
 from vrrpd.supervisor.control import ControlError
+from vrrpd.supervisor.reading import read_first
 from vrrpd.supervisor.supervisor import Supervisor
 
 EXAMPLE = "example: vrrpd run -c /etc/vrrpd/vrrpd.toml --log-format json"
@@ -50,11 +51,11 @@ def run(arguments: argparse.Namespace) -> int:
     await_signals()
     configure_log(arguments)
     try:
-        supervisor = Supervisor(arguments.config, load(arguments.config))
+        supervisor = Supervisor(arguments.config, read_first(arguments.config))
     except ConfigError as error:
         print(error, file=sys.stderr)
         return EXIT_CONFIGURATION
-    except ControlError as error:
+    except (ApartError, ControlError) as error:
         print(error, file=sys.stderr)
         return EXIT_FAILED
     return supervisor.run()
