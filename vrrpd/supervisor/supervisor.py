@@ -505,11 +505,19 @@ class Supervisor:
         self._sealed = config
         if self._speaker is None:  # the next one begins with it
             applied({"ok": True, "result": {}})
-        elif config.speakers == before.speakers:
+        elif _spoken(config.speakers) == _spoken(before.speakers):
             applied({"ok": True, "result": dict(UNTOUCHED)})
         else:
             self._ask(lambda request: Apply(request, config.speakers), applied)
             self._standby.renew_soon()
+
+
+def _spoken(config: Config) -> Config:
+    """Without what means nothing to the speaker."""
+    nothing = Config(())
+    return replace(
+        config, http=nothing.http, node_settings=nothing.node_settings, resync_interval=nothing.resync_interval
+    )
 
 
 def _told_already(answer: dict[str, Any]) -> None:
