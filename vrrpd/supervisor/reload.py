@@ -1,9 +1,19 @@
-"""What a reload comes to, for those who asked for it and for the log."""
+"""A reload, and what it comes to, for those who asked for it and for the log."""
 
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+from vrrpd.agent.settings import Settings
+from vrrpd.config.load import load
 from vrrpd.config.model import Config
+from vrrpd.config.problems import ConfigError
+
+log = logging.getLogger(__name__)
+
+Reply = Callable[[dict[str, Any]], None]
+"""Takes an answer, as a client of the control socket gets it."""
 
 GLOBAL_SETTINGS = ("http", "vip_lease", "realtime_priority", "memory_lock", "node_settings", "resync_interval")
 """Keys that concern the whole host, and that a reload changes."""
@@ -11,6 +21,34 @@ UNTOUCHED: Mapping[str, list[str]] = {"added": [], "changed": [], "removed": []}
 """What the speaker would answer if nothing of its part is other than it was."""
 _NAMES_MAX = 20
 """That the log has of each kind."""
+
+
+def reload(origin: Path | Settings, apply: Callable[[Config, Reply], None], reply: Reply) -> None:
+    """Read the file again and apply it; one with errors changes nothing, and what is followed needs no reload."""
+    if isinstance(origin, Settings):
+        error = f"there is no file to reload: the configuration is what {origin} says, and follows it by itself"
+        reply({"ok": False, "error": error})
+        return
+    try:
+        config = load(origin)
+    except ConfigError as error:
+        log.error("reload refused, nothing changed:\n%s", error)  # noqa: TRY400
+        problems = [str(problem) for problem in error.problems]
+        reply({"ok": False, "error": "the configuration has errors; nothing changed", "problems": problems})
+        return
+
+    def applied(answer: dict[str, Any]) -> None:
+        if answer["ok"]:
+            log.info("reloaded %s: %s", origin, summary(answer["result"]))
+        reply(answer)
+
+    apply(config, applied)
+
+
+def tell_in_log(answer: dict[str, Any]) -> None:
+    """For a reload that nobody waits for: why it was not done, unless the log has its problems already."""
+    if not answer["ok"] and "problems" not in answer:
+        log.error("reload: %s", answer["error"])
 
 
 def with_directors(answer: dict[str, Any], directors: dict[str, Any] | None) -> dict[str, Any]:

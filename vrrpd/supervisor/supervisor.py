@@ -32,9 +32,7 @@ from vrrpd.channel import (
     Stop,
     TellStatus,
 )
-from vrrpd.config.load import load
 from vrrpd.config.model import Config
-from vrrpd.config.problems import ConfigError
 from vrrpd.ledger import Ledger, RouterKey
 from vrrpd.speaker import process as speaker_process
 from vrrpd.speaker.status import fault_status
@@ -46,14 +44,14 @@ from vrrpd.supervisor.control import Connection, ControlError, ControlServer
 from vrrpd.supervisor.director import Directing
 from vrrpd.supervisor.log import hand_on
 from vrrpd.supervisor.notify import notify
-from vrrpd.supervisor.reload import UNTOUCHED, changes, summary, with_directors
+from vrrpd.supervisor.reload import UNTOUCHED, Reply, changes, reload, tell_in_log, with_directors
 from vrrpd.supervisor.requests import Requests
 from vrrpd.supervisor.resign import resign_apart
 from vrrpd.supervisor.show import show
 from vrrpd.supervisor.standby import Standby
 from vrrpd.supervisor.status import gather
 from vrrpd.supervisor.transitions import Transitions
-from vrrpd.supervisor.watcher import Reply, Watching
+from vrrpd.supervisor.watcher import Watching
 
 log = logging.getLogger(__name__)
 
@@ -336,7 +334,7 @@ class Supervisor:
     def _signalled(self, wake: socket.socket) -> None:
         for number in wake.recv(64):
             if number == signal.SIGHUP and not self._stopping:
-                self._reload_on_signal()
+                reload(self._origin, self._apply, tell_in_log)
             elif number in (signal.SIGTERM, signal.SIGINT):
                 self._stop()
 
@@ -444,36 +442,8 @@ class Supervisor:
         }
 
     def _reload(self, connection: Connection) -> None:
-        if self._refuse_when_stopping(connection):
-            return
-        try:
-            self._load_and_apply(connection.answer)
-        except ConfigError as error:
-            log.error("reload refused, nothing changed:\n%s", error)  # noqa: TRY400
-            problems = [str(problem) for problem in error.problems]
-            connection.answer(
-                {"ok": False, "error": "the configuration has errors; nothing changed", "problems": problems}
-            )
-
-    def _reload_on_signal(self) -> None:
-        try:
-            self._load_and_apply(lambda answer: None if answer["ok"] else log.error("reload: %s", answer["error"]))
-        except ConfigError as error:
-            log.error("reload refused, nothing changed:\n%s", error)  # noqa: TRY400
-
-    def _load_and_apply(self, reply: Reply) -> None:
-        origin = self._origin
-        if isinstance(origin, Settings):
-            error = f"there is no file to reload: the configuration is what {origin} says, and follows it by itself"
-            reply({"ok": False, "error": error})
-            return
-
-        def applied(answer: dict[str, Any]) -> None:
-            if answer["ok"]:
-                log.info("reloaded %s: %s", origin, summary(answer["result"]))
-            reply(answer)
-
-        self._apply(load(origin), applied)
+        if not self._refuse_when_stopping(connection):
+            reload(self._origin, self._apply, connection.answer)
 
     def _apply(self, config: Config, reply: Reply) -> None:
         """Make `config` the one in force; the reply says what that came to."""

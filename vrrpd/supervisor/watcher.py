@@ -11,12 +11,10 @@ from vrrpd.channel import BeginWatching, Configured, LogLine, Message, TellStatu
 from vrrpd.config.model import Config
 from vrrpd.supervisor.best_effort import BestEffort
 from vrrpd.supervisor.log import hand_on
-from vrrpd.supervisor.reload import summary
+from vrrpd.supervisor.reload import Reply, summary
 from vrrpd.supervisor.requests import Answered
 
 log = logging.getLogger(__name__)
-
-Reply = Callable[[dict[str, Any]], None]
 
 
 class Watching(BestEffort):
