@@ -68,15 +68,16 @@ def measure(slices: int, runs: int) -> list[Figure]:
         agent.start()
         agent.wait_until(MASTER, TIMEOUT)
         for run in range(runs):
-            _wait(agent, lambda: _known(agent) == slices + run)  # noqa: B023
+            _wait(agent, lambda: _known(agent) >= slices + run)  # noqa: B023
             with Capture(lan) as capture:
                 time.sleep(QUIET)
+                known = _known(agent)  # with the API server's own
                 gateway.close(host)
                 _add(api, slices + run)
                 api.compact()
                 before, began = agent.cpu_seconds, time.monotonic()
                 gateway.open(host)
-                _wait(agent, lambda: _known(agent) == slices + run + 1)  # noqa: B023
+                _wait(agent, lambda: _known(agent) > known)  # noqa: B023
                 ended = time.monotonic()
                 processor.vrrpd.add(agent.cpu_seconds - before)
             took.vrrpd.add(ended - began)

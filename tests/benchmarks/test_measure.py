@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -15,7 +16,7 @@ from benchmarks.failover.arena import Arena
 from benchmarks.failover.faults import FAULTS
 from benchmarks.failover.load import parse
 from benchmarks.failover.measure import NOISE_LIMIT, measure
-from benchmarks.failover.results import NAME, RUNS, Results, Run, load
+from benchmarks.failover.results import NAME, RUNS, Results, load
 from benchmarks.failover.setting import Setting
 from benchmarks.failover.speakers import find
 from tests.peers import DEADLINE, eventually
@@ -29,8 +30,6 @@ UCARP = Path(__file__).parent.parent.parent / "benchmarks" / "failover" / "ucarp
 TAKEOVER_AFTER = 0.15
 ADVERT_INT = 0.05
 SKEW_MS = 156 / 256 * ADVERT_INT * 1e3
-ATTEMPTS = 5
-"""Runs until one was not noisy; after that the machine is too busy to tell anything."""
 
 
 @pytest.fixture(scope="module")
@@ -51,38 +50,44 @@ def arena(description: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         yield made
 
 
-def journal(arena: Arena, number: int) -> list[tuple[str, float]]:
+class Change(NamedTuple):
+    """The address came to a router or went, at some moment between these."""
+
+    what: str
+    before: float
+    after: float
+
+
+def journal(arena: Arena, number: int) -> list[Change]:
     lines = (arena.routers[number].directory / "journal").read_text(encoding="ascii").splitlines()
-    return [(what, float(at)) for what, at in map(str.split, lines)]
+    return [Change(what, float(before), float(after)) for what, before, after in map(str.split, lines)]
 
 
-def quiet(arena: Arena, fault: str) -> Run:
-    for _ in range(ATTEMPTS):
-        run = measure(arena, FAULTS[fault], 0)
-        if not run.noisy:
-            return run
-    pytest.fail(f"{ATTEMPTS} runs were noisy, the last by {run.noise_ms} ms: this machine is too busy")
+def true_outage(arena: Arena) -> tuple[float, float]:
+    """Of the last stop, in ms: at least, at most; they differ where this machine kept the routers from running."""
+    gone = [one for one in journal(arena, 0) if one.what == "gone"][-1]
+    come = next(one for one in journal(arena, 1) if one.what == "come" and one.before > gone.before)
+    return (come.before - gone.after) * 1e3, (come.after - gone.before) * 1e3
 
 
 def test_a_known_outage_is_measured_right_within_2_ms(arena: Arena) -> None:
-    run = quiet(arena, "stop")
-    gone = [at for what, at in journal(arena, 0) if what == "gone"][-1]
-    come = next(at for what, at in journal(arena, 1) if what == "come" and at > gone)
-    truth = (come - gone) * 1e3
-    assert truth >= TAKEOVER_AFTER * 1e3
+    run = measure(arena, FAULTS["stop"], 0)
+    least, most = true_outage(arena)
+    assert least >= TAKEOVER_AFTER * 1e3
     for name in ("icmp", "udp", "connect"):
         seen = run.during[name]
         # Where this machine kept the prober from sending, the run knows by how much, and claims no more.
         unknown = max(0.0, seen.resolution_ms - 2)
-        assert abs(seen.outage_ms - truth) <= 2 + unknown, (name, seen, truth)
-        assert truth / 2 <= seen.lost <= truth + 2 + unknown
-    assert run.during["flow"].outage_ms >= truth - 2
+        assert least - 2 - unknown <= seen.outage_ms <= most + 2 + unknown, (name, seen, least, most)
+        assert least / 2 <= seen.lost <= most + 2 + unknown
+    assert run.during["flow"].outage_ms >= least - 2
     assert run.during["flow"].connections == 2, "the other router knows nothing of the connection"
     assert run.successor == "r2"
-    assert run.detection_ms == pytest.approx(TAKEOVER_AFTER * 1e3, abs=2)
+    assert run.detection_ms is not None
+    assert TAKEOVER_AFTER * 1e3 - 1 <= run.detection_ms <= most + 2
     assert run.bound_ms == pytest.approx(SKEW_MS, abs=0.001)
     assert run.announced_ms is not None
-    assert 0 < run.announced_ms < 20
+    assert 0 < run.announced_ms <= most
     assert (run.flaps, run.restored) == (0, True)
     assert run.timeline is not None
     long = [one.answered_by for one in run.timeline.segments["icmp"] if one.end_ms - one.start_ms > 50]
@@ -90,12 +95,12 @@ def test_a_known_outage_is_measured_right_within_2_ms(arena: Arena) -> None:
 
 
 def test_a_silent_master_is_detected_when_its_time_is_over(arena: Arena) -> None:
-    run = quiet(arena, "silent")
+    run = measure(arena, FAULTS["silent"], 0)
     assert run.bound_ms == pytest.approx(3 * ADVERT_INT * 1e3 + SKEW_MS, abs=0.001)
     assert run.detection_ms is not None
     assert run.excess_ms is not None
-    assert 0 <= run.excess_ms < 20
-    assert run.during["icmp"].outage_ms <= run.detection_ms + 20
+    assert run.excess_ms >= 0, "no timer runs out early"
+    assert run.during["icmp"].outage_ms > 3 * ADVERT_INT * 1e3 + SKEW_MS - 2 * ADVERT_INT * 1e3
 
 
 def test_a_pause_of_the_prober_makes_a_run_noisy(arena: Arena) -> None:
