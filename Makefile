@@ -1,7 +1,7 @@
 # Everything runs in .venv, which is made from the lock files. Debian packages that the tests need are installed as root.
 BIN := .venv/bin
 
-.PHONY: demo test test-ipvs test-kube test-deploy test-cluster lint fmt bench bench-ipvs soak clean
+.PHONY: demo test test-ipvs test-kube test-deploy test-cluster lint fmt bench bench-full bench-speaker bench-ipvs soak clean
 
 demo: .venv/installed  ## live failovers of real routers in namespaces, and their outage; DEMO="--fault all"
 	$(BIN)/vrrpd demo $(DEMO)
@@ -26,8 +26,8 @@ test-deploy: .venv/installed-dev  ## deploy/: rendered, tried on a real kube-api
 
 test-cluster: .venv/installed-dev  ## the DaemonSet on real kubelets, built once; four minutes then, as root
 	.ci/packages etcd-server etcd-client openssl util-linux mount containerd runc containernetworking-plugins busybox-static
-	$(BIN)/python -m tests.kube.binary kube-apiserver kube-controller-manager kube-scheduler kubectl kubelet
-	$(BIN)/pytest -m cluster tests/cluster
+	$(BIN)/python -m tests.kube.binary kube-apiserver kube-controller-manager kube-scheduler kubectl kubelet helm
+	unshare --pid --fork --kill-child --mount-proc $(BIN)/pytest -m cluster tests/cluster  # whose end is that of all
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check
@@ -38,7 +38,21 @@ fmt: .venv/installed-dev
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-bench: .venv/installed-dev  ## ratios to real keepalived in the same run; a quarter of an hour, as root; BENCH="--only start"
+BENCH_OUT := --out bench-results/$(shell date +%Y%m%d-%H%M%S)
+BENCH_QUICK := --runs 4 --scale quick --figures quick
+BENCH_FULL := --advert 1,0.1,0.01 --runs 20 --scale --figures --ipvs --kubernetes
+
+bench: .venv/installed-dev  ## failover of vrrpd, keepalived and FRR side by side; ten minutes, as root; BENCH="--fault stop"
+	.ci/packages keepalived frr
+	$(BIN)/python -m benchmarks.failover $(BENCH_OUT) $(or $(BENCH),$(BENCH_QUICK))
+
+bench-full: .venv/installed-dev  ## the same at three intervals, under loads, at every size, with ucarp and IPVS; hours
+	.ci/packages keepalived frr ucarp nftables iproute2 user-mode-linux kmod ipvsadm etcd-server etcd-client openssl
+	$(BIN)/python -m tests.kube.binary kube-apiserver
+	$(BIN)/python -m benchmarks.failover --speaker vrrpd --speaker keepalived --speaker frr \
+		--speaker benchmarks/failover/ucarp.toml --load cpu,memory,loss=10,delay=5 $(BENCH_OUT) $(BENCH_FULL) $(BENCH)
+
+bench-speaker: .venv/installed-dev  ## vrrpd beside keepalived, held to ratios; a quarter of an hour; BENCH="--only start"
 	.ci/packages keepalived
 	$(BIN)/python -m benchmarks.speaker $(BENCH)
 

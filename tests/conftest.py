@@ -28,6 +28,7 @@ _PROGRAMS = {
     "interop": {"keepalived": "keepalived", "/usr/lib/frr/vrrpd": "frr", "vtysh": "frr"},
     "clock_step": {"faketime": "faketime"},
     "browser": {"chromium": "chromium"},
+    "bench": {"nft": "nftables", "ucarp": "ucarp"},
     "firewall": {"nft": "nftables"},
     "ipvs_kernel": _USER_MODE_LINUX,
     "ipvs_traffic": _USER_MODE_LINUX,
@@ -50,7 +51,7 @@ _PROGRAMS = {
 }
 _BUILT = {
     "kube": (KUBE_APISERVER,),
-    "cluster": (KUBE_APISERVER, KUBE_CONTROLLER_MANAGER, KUBE_SCHEDULER, KUBECTL, KUBELET),
+    "cluster": (KUBE_APISERVER, KUBE_CONTROLLER_MANAGER, KUBE_SCHEDULER, KUBECTL, KUBELET, HELM),
     "deploy": (KUBE_APISERVER, KUBECTL, HELM),
 }
 _WITHOUT_ROOT = {"browser", "kube"}

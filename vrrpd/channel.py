@@ -71,7 +71,7 @@ class TellStatus(Struct, frozen=True):
 
 
 class Ping(Struct, frozen=True):
-    """To the director and the watcher: say that you are alive."""
+    """To any of them: say that you are alive."""
 
     request: int
 

@@ -71,7 +71,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--fault",
-        type=_list_of(_fault),
+        type=_faults,
         default=tuple(FAULTS),
         metavar="F,F",
         help=f"of {','.join(FAULTS)}; default: all",
@@ -103,6 +103,8 @@ def _parser() -> argparse.ArgumentParser:
     for name, what in (("--scale", "processor time, memory and lateness by size"), ("--figures", "benchmarks.speaker")):
         parser.add_argument(name, nargs="?", choices=("quick", "full"), const="full", help=f"also {what}")
     parser.add_argument("--ipvs", action="store_true", help="also what benchmarks.ipvs measures")
+    parser.add_argument("--kubernetes", action="store_true", help="also what benchmarks.kubernetes measures")
+    parser.add_argument("--captures", action="store_true", help="keep what the bridge saw of each run, as pcap files")
     parser.add_argument(
         "--out", type=Path, default=Path("failover-results"), metavar="DIR", help="default: %(default)s"
     )
@@ -131,6 +133,10 @@ def _interval(text: str) -> float:
     if not 0.01 <= value <= 40.95 or abs(value * 100 - round(value * 100)) > 1e-6:
         raise ValueError(f"{text!r} is not 0.01-40.95 seconds in steps of 0.01")
     return round(value, 2)
+
+
+def _faults(text: str) -> tuple[str, ...]:
+    return tuple(FAULTS) if text == "all" else _list_of(_fault)(text)
 
 
 def _fault(text: str) -> str:

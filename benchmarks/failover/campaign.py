@@ -15,7 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from benchmarks.failover.arena import Arena, ArenaError
 from benchmarks.failover.faults import FAULTS, Fault
 from benchmarks.failover.load import Load, LoadError
-from benchmarks.failover.measure import NOISE_LIMIT, measure
+from benchmarks.failover.measure import NOISE_LIMIT, Conditions, measure
 from benchmarks.failover.results import RUNS, Results, Run
 from benchmarks.failover.setting import Setting
 from benchmarks.failover.speakers import Speaker
@@ -37,6 +37,8 @@ class Plan(Struct, frozen=True):
     """None of them: an idle machine alone."""
     noise_limit: float = NOISE_LIMIT
     """Seconds."""
+    captures: Path | None = None
+    """A directory for the capture of each run; None: they are not kept."""
 
     def cells(self, advert_int: float) -> Iterator[tuple[int, Fault, Speaker]]:
         """Each run of one interval, in order: a fault hits one speaker after the other, first another one each time."""
@@ -77,7 +79,6 @@ def carry_out(plan: Plan, results: Results, directory: Path, console: Console) -
         console: for the progress.
 
     Raises:
-        ArenaError: a speaker does not come up at all.
         KeyboardInterrupt: somebody has had enough; what is done is in `results`.
     """
     notes = [plan.refusal(speaker, advert_int) for advert_int in plan.adverts for speaker in plan.speakers]
@@ -111,6 +112,7 @@ class _Leg:
         self._name = load.name if load else ""
         self._results = results
         self._arenas: dict[str, Arena] = {}
+        self._given_up: set[str] = set()
         self._scratch = Path()
 
     def carry_out(self, kept: IO[bytes], step: Callable[[str], None]) -> None:
@@ -121,12 +123,22 @@ class _Leg:
             self._scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="failover-")))
             stack.callback(self._close)
             for number, fault, speaker in self._plan.cells(interval):
-                if (speaker.name, interval, fault.name, self._name, number) not in done:
-                    run = self._quiet_run(speaker, fault, number)
-                    self._results.runs.append(run)
-                    kept.write(msgspec.json.encode(run) + b"\n")
-                    kept.flush()
+                key = (speaker.name, interval, fault.name, self._name, number)
+                if key not in done and speaker.name not in self._given_up:
+                    self._try(speaker, fault, number, kept)
                 step(f"{speaker.name} {fault.name} {interval:g} s {self._name}".rstrip())
+
+    def _try(self, speaker: Speaker, fault: Fault, number: int, kept: IO[bytes]) -> None:
+        """Keep the run; or, where the routers cannot be had even as new ones, be done with that speaker."""
+        try:
+            run = self._quiet_run(speaker, fault, number)
+        except ArenaError as error:
+            self._given_up.add(speaker.name)
+            _note(self._results, f"at {self._setting.advert_int:g} s, from {fault.name} on: {error}".partition("\n")[0])
+            return
+        self._results.runs.append(run)
+        kept.write(msgspec.json.encode(run) + b"\n")
+        kept.flush()
 
     def _close(self) -> None:
         for arena in self._arenas.values():
@@ -137,9 +149,10 @@ class _Leg:
         run: Run | None = None
         failed = False
         limit = float("inf") if self._load else self._plan.noise_limit
+        conditions = Conditions(self._name, limit, self._pcap(speaker, fault, number))
         for _ in range(1 + NOISY_RETRIES):
             try:
-                run = measure(self._arena(speaker), fault, number, load=self._name, noise_limit=limit)
+                run = measure(self._arena(speaker), fault, number, conditions)
             except ArenaError:
                 if (broken := self._arenas.pop(speaker.name, None)) is not None:
                     broken.close()
@@ -151,6 +164,13 @@ class _Leg:
                 break
         assert run is not None
         return run
+
+    def _pcap(self, speaker: Speaker, fault: Fault, number: int) -> Path | None:
+        if self._plan.captures is None:
+            return None
+        self._plan.captures.mkdir(parents=True, exist_ok=True)
+        words = (speaker.name, f"{self._setting.advert_int:g}", fault.name, self._name, str(number))
+        return self._plan.captures / ("-".join(word for word in words if word) + ".pcap")
 
     def _arena(self, speaker: Speaker) -> Arena:
         if speaker.name not in self._arenas:

@@ -1,12 +1,16 @@
 """Results as Markdown tables: all of them for the terminal, and the few that the README has."""
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+import msgspec
+from msgspec.structs import replace
+
 from benchmarks.failover.cells import Cell, Summary, cells
 from benchmarks.failover.faults import FAULTS
-from benchmarks.failover.results import Results
+from benchmarks.failover.results import Results, load
 
 BEGIN: Final = "<!-- figures: begin; `python -m benchmarks.failover.markdown` writes them -->"
 END: Final = "<!-- figures: end -->"
@@ -120,9 +124,11 @@ def in_readme(text: str, figures: str) -> str:
 
 
 def main() -> None:
-    """Write the figures of the committed results into the README."""
-    from benchmarks.failover.results import load  # noqa: PLC0415
-
+    """Write the figures of the committed results into the README; with a directory: its results become those first."""
+    if sys.argv[1:]:
+        chosen = load(Path(sys.argv[1]))
+        chosen.runs = [run if run.fault == "silent" else replace(run, timeline=None) for run in chosen.runs]
+        COMMITTED.write_bytes(msgspec.json.format(msgspec.json.encode(chosen), indent=0) + b"\n")
     path = PROJECT / "README.md"
     path.write_text(in_readme(path.read_text(encoding="utf-8"), for_readme(load(COMMITTED))), encoding="utf-8")
 

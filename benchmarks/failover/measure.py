@@ -4,6 +4,7 @@ import random
 import time
 from collections.abc import Iterator
 from itertools import groupby, pairwise
+from pathlib import Path
 from typing import Any, Final
 
 from msgspec import Struct
@@ -39,15 +40,28 @@ class Span(Struct, frozen=True):
     end: float
 
 
-def measure(arena: Arena, fault: Fault, number: int, *, load: str = "", noise_limit: float = NOISE_LIMIT) -> Run:
+class Conditions(Struct, frozen=True):
+    """Under which a run is done."""
+
+    load: str = ""
+    """What the machine is burdened with, for the record."""
+    noise_limit: float = NOISE_LIMIT
+    """Seconds that the prober may be late."""
+    pcap: Path | None = None
+    """Where the capture is written; None: nowhere."""
+
+
+USUAL: Final = Conditions()
+
+
+def measure(arena: Arena, fault: Fault, number: int, conditions: Conditions = USUAL) -> Run:
     """Do it once; everything is as before in the end.
 
     Args:
         arena: where.
         fault: what.
         number: of the run; the first keeps its timeline.
-        load: what the machine is burdened with, for the record.
-        noise_limit: seconds that the prober may be late.
+        conditions: under which.
 
     Raises:
         ArenaError: the routers do not come back to what they were.
@@ -68,6 +82,8 @@ def measure(arena: Arena, fault: Fault, number: int, *, load: str = "", noise_li
             whole = time.monotonic()
             time.sleep(PATIENCE + LEAD)  # the last answers
         adverts = arena.adverts(capture)
+        if conditions.pcap:
+            capture.write_pcap(conditions.pcap)
     finally:
         arena.rest()
     span = Span(began, ended)
@@ -79,9 +95,9 @@ def measure(arena: Arena, fault: Fault, number: int, *, load: str = "", noise_li
         advert_int=arena.setting.advert_int,
         fault=fault.name,
         number=number,
-        load=load,
+        load=conditions.load,
         noise_ms=_ms(max(0.0, noise)),
-        noisy=noise > noise_limit or bool(capture.dropped),
+        noisy=noise > conditions.noise_limit or bool(capture.dropped),
         during={name: passage(result, name) for name, result in results.items()},
         back={name: passage(arena.answers(name, ended - LEAD, whole), name) for name in arena.probers},
         two_masters_ms=_ms(adverts.two_masters(began, ended)),

@@ -34,8 +34,15 @@ mpl.rcParams |= {
 COLOURS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 MARKERS: Final = ("o", "s", "^", "D", "v", "P")
 LINES: Final = ("-", "--", "-.", ":", (0, (5, 1)), (0, (1, 1)))
-HATCHES: Final = ("", "///", "...", "xx")
-_LOST: Final = "#000000"
+_FATES: Final = {
+    "r1": (COLOURS[0], "", "r1 answers, advertises"),
+    "r2": (COLOURS[1], "///", "r2"),
+    "r3": (COLOURS[2], "...", "r3"),
+    "": ("#999999", "", "an answer"),
+    None: ("#000000", "", "no answer"),
+}
+"""Of a probe, by who answered: colour, hatch, words."""
+_ANNOUNCED: Final = "#555555"
 _WIDTH: Final = 8.5
 _PICTURED: Final = ("silent", "link", "kill-all", "freeze", "stop")
 """Faults of which one is shown as a timeline, the first that was measured."""
@@ -88,15 +95,14 @@ def timeline(results: Results) -> Plot | None:
         axis.set_xlim(-100, end)
         axis.set_title(run.speaker, loc="left", fontweight="bold")
     axes[-1].set_xlabel("ms after the fault")
+    seen = {one.answered_by for run in runs if run.timeline for some in run.timeline.segments.values() for one in some}
     legend: list[Artist] = [
-        Patch(facecolor=COLOURS[0], label="r1 answers, advertises"),
-        Patch(facecolor=COLOURS[1], hatch="///", label="r2"),
+        Patch(facecolor=colour, hatch=hatch, edgecolor="white", label=label)
+        for who, (colour, hatch, label) in _FATES.items()
+        if who in seen
     ]
-    legend += [
-        Patch(facecolor=_LOST, label="no answer"),
-        Line2D([], [], marker="*", color="#555555", ls="", label="announcement"),
-    ]
-    figure.legend(handles=legend, loc="lower center", ncols=4, frameon=False, bbox_to_anchor=(0.5, -0.04))
+    legend.append(Line2D([], [], marker="*", color=_ANNOUNCED, ls="", label="announcement"))
+    figure.legend(handles=legend, loc="upper right", ncols=len(legend), frameon=False)
     figure.tight_layout()
     caption = (
         f"The first run of “{fault}” at advert_int {interval:g} s. Each row of probes shows who answered, one a "
@@ -116,27 +122,20 @@ def _interesting(run: Run) -> float:
 def _draw_timeline(axis: Any, run: Run) -> None:
     assert run.timeline is not None
     rows = [*run.timeline.segments, "adverts", "announced"]
-    for row, (name, segments) in enumerate(run.timeline.segments.items()):
-        for colour, hatch, who in (
-            (COLOURS[0], "", "r1"),
-            (COLOURS[1], "///", "r2"),
-            (COLOURS[2], "...", "r3"),
-            ("#999999", "", ""),
-            (_LOST, "", None),
-        ):
+    for row, segments in enumerate(run.timeline.segments.values()):
+        for who, (colour, hatch, _) in _FATES.items():
             bars = list(_bars(segments, who))
             if bars:
                 axis.broken_barh(
                     bars, (row - 0.35, 0.7), facecolors=colour, hatch=hatch, edgecolor="white", linewidth=0
                 )
-        assert name
     for router, times in run.timeline.adverts.items():
         number = int(router[1:]) - 1 if router[1:].isdigit() else 5
         axis.vlines(
             times, len(rows) - 2 - 0.35, len(rows) - 2 + 0.35, color=COLOURS[number % 6], linestyles=LINES[number % 6]
         )
     announced = run.timeline.announcements
-    axis.plot(announced, [len(rows) - 1] * len(announced), "*", color="#555555", markersize=7)
+    axis.plot(announced, [len(rows) - 1] * len(announced), "*", color=_ANNOUNCED, markersize=7)
     axis.axvline(0, color="#000000", linewidth=1)
     axis.set_yticks(range(len(rows)), rows)
     axis.set_ylim(len(rows) - 0.5, -0.5)

@@ -144,6 +144,7 @@ def machine() -> dict[str, Any]:
         "processors": len(os.sched_getaffinity(0)),
         "memory_gib": round(memory / 2**30, 1),
         "python": platform.python_version(),
+        "nice": os.nice(0),
         "load_average": round(os.getloadavg()[0], 2),
         "idle_pause_ms": round(_idle_pause() * 1e3, 3),
     }

@@ -121,7 +121,7 @@ def _instances(lan: Lan, job: Job, place: Path) -> dict[str, float]:
         ended, after = time.monotonic(), [each.cpu_seconds for each in (sender, receiver)]
         frames = [frame for frame in capture.frames if began <= frame.time <= ended]
     sent, received = ((end - begin) / (ended - began) * 100 for begin, end in zip(before, after, strict=True))
-    late = list(_lateness(_sent_by(frames, sender), job.advert_int))
+    late = list(lateness(_sent_by(frames, sender), job.advert_int))
     false = _speaking(frames, receiver)
     values = {
         "sender_cpu_percent": sent,
@@ -137,8 +137,8 @@ def _instances(lan: Lan, job: Job, place: Path) -> dict[str, float]:
     return {name: round(value, 3) for name, value in values.items()}
 
 
-def _lateness(frames: Sequence[Frame], interval: float) -> Iterator[float]:
-    """Milliseconds by which each advert came later than an interval after the one before."""
+def lateness(frames: Sequence[Frame], interval: float) -> Iterator[float]:
+    """Milliseconds by which each advert came later than an interval after the one before; `interval` in seconds."""
     times: dict[int, list[float]] = defaultdict(list)
     for frame in frames:
         times[frame.virtual_router_id].append(frame.time)

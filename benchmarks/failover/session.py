@@ -9,7 +9,6 @@ from typing import Any, Final
 from rich.console import Console
 
 from benchmarks.failover import scale
-from benchmarks.failover.arena import ArenaError
 from benchmarks.failover.campaign import Plan, carry_out, progress, resumed
 from benchmarks.failover.markdown import table
 from benchmarks.failover.report import write_report
@@ -49,6 +48,7 @@ class Session:
             setting=Setting(routers=max(2, arguments.routers), family=arguments.family, probes=tuple(probes)),
             loads=arguments.load,
             noise_limit=arguments.noise_limit / 1e3,
+            captures=self._directory / "captures" if arguments.captures else None,
         )
         self._results = self._begin(speakers, baseline)
 
@@ -82,18 +82,16 @@ class Session:
 
     def run(self) -> int:
         """Measure; whatever ends it, what is done is kept and reported. Returns the exit code."""
-        code = 0
         try:
             self._measure()
-        except ArenaError as error:
-            self._console.print(f"it ended early: {error}", markup=False)
-            code = 1
         finally:
             save(self._results, self._directory)
             (self._directory / RUNS).unlink(missing_ok=True)
             report(self._directory)
             print(table(self._results))
-        return code
+        for note in self._results.not_measured:
+            self._console.print(f"not measured: {note}", markup=False, soft_wrap=True)
+        return 1 if self._results.not_measured else 0
 
     def _measure(self) -> None:
         arguments = self._arguments
@@ -117,9 +115,10 @@ class Session:
 
     def _figures(self) -> None:
         """What the programs beside this one measure, of vrrpd and keepalived."""
-        if not (self._arguments.figures or self._arguments.ipvs):
+        if not (self._arguments.figures or self._arguments.ipvs or self._arguments.kubernetes):
             return
-        from benchmarks import ipvs, speaker  # noqa: PLC0415 # they bring the tests' User-Mode Linux along
+        # They bring the tests' User-Mode Linux and API server along.
+        from benchmarks import ipvs, kubernetes, speaker  # noqa: PLC0415
 
         self._results.figures.clear()
         if self._arguments.figures:
@@ -135,6 +134,8 @@ class Session:
                     step(name)
         if self._arguments.ipvs:
             self._results.figures += [one.as_dict() for one in ipvs.measure(5000, 10, 3)]
+        if self._arguments.kubernetes:
+            self._results.figures += [one.as_dict() for one in kubernetes.measure(5000, 5)]
 
 
 def report(directory: Path) -> None:

@@ -25,7 +25,18 @@ from vrrpd.config.keepalived import as_keepalived
 SERVICE_NAMES = st.sampled_from([("default", "web"), ("default", "db"), ("kube-system", "dns")])
 NODE_NAMES = st.sampled_from(["bs-01", "bs-02", "bs-03", "bs-04"])
 ADDRESSES = st.sampled_from(
-    ["10.244.0.1", "10.244.0.2", "fd00::1", "fd00::2", "0.0.0.0", "ff02::1", "fe80::1%eth0", "pod.example.com", ""]
+    [
+        "192.0.2.1",
+        "10.244.0.1",
+        "10.244.0.2",
+        "fd00::1",
+        "fd00::2",
+        "0.0.0.0",
+        "ff02::1",
+        "fe80::1%eth0",
+        "pod.example.com",
+        "",
+    ]
 ) | st.integers(1 << 24, (1 << 32) - 1).map(lambda number: str(IPv4Address(number)))
 PORTS = st.sampled_from([80, 443, 8080]) | st.integers(-1, 65536)
 PROTOCOLS = st.sampled_from(["TCP", "UDP", "SCTP", "DCCP"])
@@ -78,6 +89,7 @@ CHOICES = st.fixed_dictionaries(
         "spread": st.sampled_from([None, (1, 255), (60, 62)]),
         "node_selector": st.sampled_from([{}, {"type": "worker"}]),
         "virtual_router_id": st.integers(1, 255),
+        "unicast": st.booleans(),
     }
 )
 

@@ -197,3 +197,53 @@ def test_keepalived_takes_what_is_shown(spread: tuple[int, int] | None, tmp_path
     data = {VIP: "default/web", "172.16.40.34": "", "2001-db8--10": "default/web", "172.16.40.35": "default/web:DR"}
     accepted(translated(snapshot(data, SERVICE, (SLICE, six)), spread=spread).config, tmp_path)
     accepted(translated(snapshot(data, replace(SERVICE, local=True), ()), spread=spread).config, tmp_path)
+
+
+def test_without_multicast_the_peers_are_the_other_nodes_own_addresses() -> None:
+    data = {VIP: "", "2001-db8--100": ""}
+    four, six = clean(snapshot(data), unicast=True).config.instances
+    assert (str(four.unicast_src_ip), [*map(str, four.unicast_peer)]) == (
+        "172.16.40.12",
+        ["172.16.40.11", "172.16.40.13"],
+    )
+    assert (str(six.unicast_src_ip), [*map(str, six.unicast_peer)]) == (
+        "2001:db8::12",
+        ["2001:db8::11", "2001:db8::13"],
+    )
+    for instance in clean(snapshot(data)).config.instances:
+        assert (instance.unicast_src_ip, instance.unicast_peer) == (None, ())
+
+
+def test_peers_are_inside_the_cluster_and_follow_the_nodes() -> None:
+    outside = NODES | {"bs-01": replace(NODES["bs-01"], external=("203.0.113.1",))}
+    (instance,) = clean(snapshot({VIP: ""}, nodes=outside), unicast=True).config.instances
+    assert [*map(str, instance.unicast_peer)] == ["172.16.40.11", "172.16.40.13"]
+    left = {name: node for name, node in NODES.items() if name != "bs-03"}
+    left["bs-01"] = replace(NODES["bs-01"], labels=EXCLUDE)
+    (instance,) = clean(snapshot({VIP: ""}, nodes=left), unicast=True).config.instances
+    assert (instance.unicast_src_ip, instance.unicast_peer) == (None, ())  # it is alone
+
+
+def test_a_node_that_nobody_would_hear_takes_no_part() -> None:
+    data = {VIP: "", "2001-db8--100": ""}
+    without = NODES | {"bs-02": replace(NODES["bs-02"], internal=("172.16.40.12",))}
+    translation = translated(snapshot(data, nodes=without), unicast=True)
+    assert [instance.name for instance in translation.config.instances] == ["vips"]
+    wrong = "Node bs-02: it has no IPv6 address that others could send to: it holds no such address"
+    assert [str(problem).partition(";")[0] for problem in translation.problems] == [wrong]
+    left = {name: node for name, node in NODES.items() if name != "bs-02"}
+    translation = translated(snapshot({VIP: ""}, nodes=left), unicast=True)
+    assert not translation.config.instances
+    assert "without multicast it holds no address" in str(translation.problems[0])
+
+
+def test_an_address_that_is_a_nodes_own_is_taken_from_nobody() -> None:
+    data = {VIP: "", "172.16.40.13": "", "2001-db8--11": ""}
+    translation = translated(snapshot(data))
+    assert [str(vip) for instance in translation.config.instances for vip in instance.virtual_ipaddress] == [
+        f"{VIP}/32"
+    ]
+    assert [str(problem).partition(": ")[2] for problem in translation.problems] == [
+        "172.16.40.13: it is the own address of node bs-03; use one that is free",
+        "2001-db8--11: it is the own address of node bs-01; use one that is free",
+    ]

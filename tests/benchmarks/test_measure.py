@@ -13,14 +13,19 @@ import pytest
 
 from benchmarks.failover.arena import Arena
 from benchmarks.failover.faults import FAULTS
+from benchmarks.failover.load import parse
 from benchmarks.failover.measure import NOISE_LIMIT, measure
 from benchmarks.failover.results import NAME, RUNS, Results, Run, load
 from benchmarks.failover.setting import Setting
 from benchmarks.failover.speakers import find
-from tests.peers import DEADLINE
+from tests.peers import DEADLINE, eventually
+from vrrpd.lan.capture import Capture
+from vrrpd.sniff.files import read
+from vrrpd.sniff.packets import Heard, understand
 
-pytestmark = pytest.mark.namespaces
+pytestmark = pytest.mark.bench
 
+UCARP = Path(__file__).parent.parent.parent / "benchmarks" / "failover" / "ucarp.toml"
 TAKEOVER_AFTER = 0.15
 ADVERT_INT = 0.05
 SKEW_MS = 156 / 256 * ADVERT_INT * 1e3
@@ -113,6 +118,24 @@ def test_a_pause_of_the_prober_makes_a_run_noisy(arena: Arena) -> None:
     assert run.noise_ms >= 4 * NOISE_LIMIT * 1e3
 
 
+def test_a_loss_of_adverts_is_a_loss_at_every_receiver(arena: Arena) -> None:
+    """The last of this arena: its routers do not hear each other any more."""
+    parse("loss=100").burden(arena)
+    second = arena.routers[1]
+    with Capture(arena.lan) as capture:
+        eventually(lambda: arena.adverts(capture).last_of_others("r1"), f"{second.host.name} hears nobody")
+
+
+def test_the_example_of_another_speaker_elects_a_master_that_serves(tmp_path: Path) -> None:
+    (ucarp,) = find([str(UCARP)])
+    with Arena(ucarp, Setting(advert_int=1, probes=("icmp",)), tmp_path) as there:
+        there.wake()
+        with Capture(there.lan) as capture:
+            eventually(lambda: there.adverts(capture).masterships, "an advert")
+            assert {one.router for one in there.adverts(capture).masterships} == {"r1"}
+        assert there.served_by() == "r1"
+
+
 def program(description: Path, out: Path, *more: str) -> subprocess.Popen[str]:
     argv = [sys.executable, "-m", "benchmarks.failover", "--speaker", str(description), "--advert", str(ADVERT_INT)]
     argv += ["--fault", "stop", "--runs", "2", "--probe", "icmp", "--noise-limit", "1000", "--out", str(out), *more]
@@ -133,11 +156,25 @@ def test_ctrl_c_keeps_what_is_done_and_resume_does_the_rest(description: Path, t
     with program(description, tmp_path) as refused:
         assert "has results already: --resume goes on" in refused.communicate(timeout=DEADLINE)[1]
         assert refused.returncode == 2
-    with program(description, tmp_path, "--resume") as second:
+    with program(description, tmp_path, "--resume", "--captures") as second:
         _, err = second.communicate(timeout=60)
         assert second.returncode == 0, err
     found: Results = load(tmp_path)
     assert [run.number for run in found.runs] == [0, 1]
     assert found.runs[: len(kept.runs)] == kept.runs
-    assert {path.name for path in tmp_path.iterdir()} == {NAME, "report.html", "report.md", "cells.csv"}
+    assert {path.name for path in tmp_path.iterdir()} == {NAME, "report.html", "report.md", "cells.csv", "captures"}
     assert not (tmp_path / RUNS).exists()
+    (pcap,) = (tmp_path / "captures").iterdir()
+    assert pcap.name == "fake-0.05-stop-1.pcap"
+    heard = [outcome for each in read(str(pcap)) if isinstance(outcome := understand(each), Heard)]
+    assert {one.priority for one in heard} == {200, 0, 100}
+
+
+def test_a_speaker_that_does_not_run_is_told_of_and_the_rest_goes_on(tmp_path: Path) -> None:
+    (tmp_path / "broken.toml").write_text('name = "broken"\nstart = ["sh", "-c", "echo no such option; exit 3"]\n')
+    with program(tmp_path / "broken.toml", tmp_path / "out") as running:
+        out, err = running.communicate(timeout=60)
+    assert running.returncode == 1
+    assert "not measured: at 0.05 s, from stop on: broken has ended at once:" in err
+    assert "nothing was measured" in out
+    assert "broken has ended at once" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")

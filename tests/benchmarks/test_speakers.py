@@ -1,5 +1,7 @@
 """Descriptions of speakers that are not known here, and the program's own words."""
 
+import multiprocessing
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -83,3 +85,10 @@ def test_wrong_usage_exits_with_2_and_says_what_is_right(
     assert done.returncode == 2
     assert complaint in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_busy_loops_are_there_while_they_are_asked_for_and_gone_then() -> None:
+    before = multiprocessing.active_children()
+    with parse("cpu").applied():
+        assert len(multiprocessing.active_children()) == len(before) + 2 * len(os.sched_getaffinity(0))
+    assert multiprocessing.active_children() == before

@@ -10,6 +10,7 @@ import contextlib
 import json
 import subprocess
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -48,8 +49,14 @@ class ControlPlane:
             opened.enter_context(self.host.entered())
             self.host.add_address(f"{_SERVICE}/32", "lo")
             # The later of two flags counts.
-            flags = ("--bind-address=0.0.0.0", f"--service-cluster-ip-range={SERVICES}", "--allow-privileged=true")
-            self.api = ApiServer(self.address, *flags, "--kubelet-preferred-address-types=InternalIP")
+            self.api = ApiServer(
+                self.address,
+                "--bind-address=0.0.0.0",
+                f"--advertise-address={self.address}",
+                f"--service-cluster-ip-range={SERVICES}",
+                "--allow-privileged=true",
+                "--kubelet-preferred-address-types=InternalIP",
+            )
             self.api.port = 443  # as pods are told
             opened.enter_context(self.api)
             self.kubeconfig = self.api.kubeconfig()
@@ -98,10 +105,9 @@ class Node:
         control: the control plane of the same LAN.
         name: its name.
         directory: for its logs.
-        images: archives to have.
     """
 
-    def __init__(self, lan: Lan, control: ControlPlane, name: str, directory: Path, images: Sequence[Path]) -> None:
+    def __init__(self, lan: Lan, control: ControlPlane, name: str, directory: Path) -> None:
         self.name = name
         self._control = control
         self._directory = directory
@@ -111,18 +117,21 @@ class Node:
         self._write("/run/containerd.toml", _CONTAINERD)
         self._write("/run/cni/10-pods.conflist", json.dumps(_CNI))
         self._write("/run/kubelet.yaml", json.dumps(_KUBELET | {"cgroupRoot": f"/{self._cgroup}"}))
-        self._containerd = self._start("containerd", "containerd", "--config=/run/containerd.toml")
-        eventually(lambda: self._ctr("version", check=False), f"containerd of {name}")
+        self._start("containerd", "containerd", "--config=/run/containerd.toml")
+
+    def join(self, images: Sequence[Path]) -> None:
+        """Have the images of these archives, and be a node of the cluster."""
+        eventually(lambda: self._ctr("version", check=False), f"containerd of {self.name}")
         for image in images:
             self._ctr("images", "import", str(image))
         kubelet = KUBELET.find()
         assert kubelet, KUBELET.how
-        self._kubelet = self._start(
+        self._start(
             "kubelet",
             str(kubelet),
             "--config=/run/kubelet.yaml",
-            f"--kubeconfig={control.kubeconfig}",
-            f"--hostname-override={name}",
+            f"--kubeconfig={self._control.kubeconfig}",
+            f"--hostname-override={self.name}",
             f"--node-ip={self.host.addresses()[0].ip}",
         )
 
@@ -135,9 +144,9 @@ class Node:
             with contextlib.suppress(FileNotFoundError):
                 (controller / self._cgroup).rmdir()
 
-    def _start(self, name: str, *command: str) -> subprocess.Popen[bytes]:
+    def _start(self, name: str, *command: str) -> None:
         with (self._directory / f"{self.name}-{name}.log").open("wb") as out:
-            return self.host.popen(command, stdout=out, stderr=out)
+            self.host.popen(command, stdout=out, stderr=out)
 
     def _write(self, path: str, content: str) -> None:
         def write() -> None:
@@ -172,8 +181,12 @@ class Cluster:
             self.lan = opened.enter_context(Lan())
             self.control = opened.enter_context(ControlPlane(self.lan, self._directory))
             self.kubectl = self.control.kubectl
-            for name in self._names:
-                self.nodes.append(Node(self.lan, self.control, name, self._directory, self._images))
+            self.nodes += [Node(self.lan, self.control, name, self._directory) for name in self._names]
+            with ThreadPoolExecutor() as pool:
+                list(pool.map(lambda node: node.join(self._images), self.nodes))
+            eventually(
+                lambda: len(self.control.api.request("GET", "/api/v1/nodes")["items"]) == len(self.nodes), "nodes"
+            )
             self.kubectl("wait", "node", "--all", "--for=condition=Ready", f"--timeout={_START}s", timeout=2 * _START)
             self._open = opened.pop_all()
         return self

@@ -10,7 +10,8 @@ from typing import Any, Final
 import pytest
 
 from tests.cluster.machines import Cluster, Node
-from tests.deploy.rendered import DEPLOY, OVERLAYS
+from tests.deploy.rendered import CHART, DEPLOY, OVERLAYS
+from tests.kube.binary import HELM
 from tests.peers import eventually
 from vrrpd.lan.hosts import Host
 from vrrpd.lan.probe import Prober
@@ -29,13 +30,22 @@ TWO_CAPABILITIES: Final = "0000000000003000"
 class Agents:
     """The DaemonSet of an overlay, with one address."""
 
-    def __init__(self, cluster: Cluster, client: Host) -> None:
+    def __init__(self, cluster: Cluster, client: Host, directory: Path) -> None:
         self.cluster = cluster
         self.client = client
+        self._directory = directory
 
     def apply(self, overlay: str) -> None:
-        self.cluster.kubectl("apply", "-k", str(DEPLOY / "kustomize" / "overlays" / overlay))
-        self.vrrpd("patch", "configmap", "vips", "--type=merge", f"--patch={json.dumps({'data': {VIP: ''}})}")
+        """As docs/deploy.md says: by a kustomization of one's own, with a component for the nodes' settings."""
+        up = "../" * len(self._directory.relative_to("/").parts)
+        add = json.dumps([{"op": "add", "path": f"/data/{VIP}", "value": ""}])
+        mine = {
+            "resources": [f"{up}{DEPLOY}/kustomize/overlays/{overlay}"],
+            "components": [f"{up}{DEPLOY}/kustomize/components/node-settings"],
+            "patches": [{"target": {"kind": "ConfigMap", "name": "vips"}, "patch": add}],
+        }
+        (self._directory / "kustomization.yaml").write_text(json.dumps(mine), encoding="ascii")
+        self.cluster.kubectl("apply", "-k", str(self._directory))
         self.wait_rolled_out()
         eventually(lambda: len(self.holders()) == 1, "one node has the address")
 
@@ -75,9 +85,9 @@ def client(cluster: Cluster) -> Host:
 
 
 @pytest.fixture
-def agents(cluster: Cluster, client: Host, request: pytest.FixtureRequest) -> Agents:
+def agents(cluster: Cluster, client: Host, tmp_path: Path, request: pytest.FixtureRequest) -> Agents:
     """Of an overlay, multicast unless the test is for others, and running."""
-    agents = Agents(cluster, client)
+    agents = Agents(cluster, client, tmp_path)
     agents.apply(getattr(request, "param", "multicast"))
     return agents
 
@@ -118,6 +128,7 @@ def test_pods_get_ready_with_two_capabilities_and_a_read_only_root(agents: Agent
             "Seccomp": "2",
             "writable": ["/run/vrrpd"],
         }
+        assert node.host.sysctl("net.ipv4.ip_forward") == "1"
     assert {pod["status"]["containerStatuses"][0]["restartCount"] for pod in agents.pods().values()} == {0}
 
 
@@ -193,9 +204,30 @@ def test_to_delete_the_daemon_set_leaves_no_address(agents: Agents) -> None:
         assert node.host.call(lambda: [path.name for path in Path("/run/vrrpd").iterdir()]) == ["vrrpd.sock.toml"]
 
 
+@pytest.fixture
+def without_agents(cluster: Cluster) -> None:
+    """None runs; a node has one at most."""
+    cluster.kubectl("delete", "namespace", "vrrpd", "--ignore-not-found", timeout=2 * ENDS_WITHIN)
+
+
+@pytest.mark.usefixtures("without_agents")
+def test_the_chart_is_installed_and_removed(cluster: Cluster, client: Host) -> None:
+    helm = HELM.find()
+    assert helm, HELM.how
+    values = f'--set-json=addresses={{"{VIP}":""}},nodeSelector={{"kubernetes.io/hostname":"node-1"}}'
+    usual = ("--namespace=edge", f"--kubeconfig={cluster.control.kubeconfig}")
+    flags = ("--create-namespace", "--wait", f"--timeout={ENDS_WITHIN:.0f}s", values)
+    cluster.control.host.run([str(helm), "install", "edge", str(CHART), *usual, *flags], timeout=2 * ENDS_WITHIN)
+    with Prober(client, VIP) as prober:
+        prober.wait_answered(ENDS_WITHIN)
+    assert [node.name for node in cluster.nodes if node.host.has_address(VIP)] == ["node-1"]
+    cluster.control.host.run([str(helm), "uninstall", "edge", *usual], timeout=ENDS_WITHIN)
+    eventually(lambda: not any(node.host.has_address(VIP) for node in cluster.nodes), "the address goes with it")
+
+
+@pytest.mark.usefixtures("without_agents")
 def test_the_tutorial(cluster: Cluster, client: Host, tmp_path: Path) -> None:
     """Its objects as they are, with an address of this LAN."""
-    cluster.kubectl("delete", "namespace", "vrrpd", "--ignore-not-found", timeout=2 * ENDS_WITHIN)
     for file in ("rbac.yaml", "vip-configmap.yaml", "vip-daemonset.yaml"):
         text = (DEPLOY / "tutorial" / file).read_text(encoding="utf-8")
         (tmp_path / file).write_text(text.replace("172.16.40.33", VIP), encoding="utf-8")

@@ -28,7 +28,9 @@ def test_without_the_key_there_is_no_http() -> None:
     assert parse(BASE, "vrrpd.toml").http is None
 
 
-@pytest.mark.parametrize("written", ["127.0.0.1", "", "9112", "127.0.0.1:0", "[::1]:65536", "127.0.0.1:http", ":²"])
+@pytest.mark.parametrize(
+    "written", ["127.0.0.1", "", "9112", "127.0.0.1:0", "[::1]:65536", "127.0.0.1:http", ":²", ":00655360", ":009112"]
+)
 def test_a_port_is_needed(written: str) -> None:
     assert said(f'http = "{written}"\n{BASE}') == [f'vrrpd.toml:1: http: "{written}" ends in no port; {REMEDY}']
 

@@ -45,7 +45,7 @@ STATUS = {
     "director_restarts": 0,
     "loop_lag_seconds": HISTOGRAM,
     "routers": [ROUTER],
-    "virtual_servers": [],
+    "virtual_servers": [{"key": "TCP 192.0.2.100:80", "name": "", "quorum": True, "real_servers": []}],
     "ipvs": {"drift": 0, "refused": [], "draining": 0, "sync_seconds": HISTOGRAM},
     "kubernetes": {"watch_errors": 0, "problems": []},
 }

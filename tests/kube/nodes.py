@@ -128,6 +128,22 @@ class Agent(Vrrpd):
             return ""
         return next((str(each["state"]) for each in routers if each["name"] == name), "")
 
+    @property
+    def last_configuration(self) -> Path:
+        """Where it keeps what it goes by, for a start without an API server."""
+        return self.control_socket.with_name(f"{self.control_socket.name}.toml")
+
+    def glance_at_all(self) -> dict[str, Any]:
+        """What `vrrpd status --json` prints; empty: it does not answer."""
+        try:
+            return self.status()
+        except ControlError:
+            return {}
+
+    def wait_for_another_watcher(self, pid: int) -> None:
+        """Wait until there is one, and it is not that process."""
+        eventually(lambda: self.glance_at_all()["processes"]["watcher"] not in (pid, None), "another watcher")
+
     def shown(self, format: str = "toml") -> str:  # noqa: A002
         """What `vrrpd show` prints."""
         argv = [sys.executable, "-m", "vrrpd", "show", "-s", str(self.control_socket), "--format", format]

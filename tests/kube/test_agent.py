@@ -151,7 +151,7 @@ def test_nodes_fail_over_while_there_is_no_api_server_and_follow_it_when_it_is_b
 def test_an_agent_that_starts_without_an_api_server_goes_on_with_the_last_configuration(nodes: Nodes) -> None:
     nodes.vips(**{VIP: ""})
     agent = start_alone(nodes)
-    eventually(lambda: agent.control_socket.with_name("vrrpd.sock.toml").exists(), "it is kept")
+    eventually(agent.last_configuration.exists, "it is kept")
     agent.stop()
     assert not agent.host.has_address(VIP)
     nodes.gateway.close(agent.host)
@@ -167,6 +167,25 @@ def test_an_agent_that_starts_without_an_api_server_goes_on_with_the_last_config
     other.start()
     eventually(lambda: other.control_socket.exists() and "routers" in other.status(), "it answers")
     assert other.status()["routers"] == []
+
+
+def test_without_multicast_the_peers_are_the_nodes_and_follow_them(nodes: Nodes) -> None:
+    nodes.vips(**{VIP: ""})
+    flags = ("--advert-int=0.1", "--use-unicast")
+    with Capture(nodes.network.lan) as capture:
+        agents = nodes.agents("bs-01", "bs-02", flags=flags)
+        master = one_master(agents)
+        agents += nodes.agents("bs-03", flags=flags)
+        assert one_master(agents) is master
+        assert "bs-03 is MASTER" not in str(nodes.events())
+        master.kill()
+        rest = [agent for agent in agents if agent is not master]
+        one_master(rest)
+    # The switch floods what is multicast, and knows where the rest is to go.
+    assert not [advert for advert in capture.adverts(50) if advert.destination_mac.startswith("01:")]
+    nodes.api.request("DELETE", f"/api/v1/nodes/{master.host.name}")
+    (other,) = {str(each.ip) for each in rest[1].host.addresses() if each.version == 4} - {VIP}
+    eventually(lambda: f'unicast_peer = ["{other}"]' in rest[0].shown(), "the node that is left is the only peer")
 
 
 def test_a_config_map_that_is_deleted_takes_its_addresses_along_and_says_so(nodes: Nodes) -> None:
@@ -260,7 +279,7 @@ def test_a_watcher_that_dies_or_hangs_changes_nothing_and_another_goes_on(nodes:
     agent = start_alone(nodes)
     before = agent.status()
     os.kill(before["processes"]["watcher"], signal.SIGKILL)
-    eventually(lambda: agent.status()["processes"]["watcher"] not in (before["processes"]["watcher"], None), "another")
+    agent.wait_for_another_watcher(before["processes"]["watcher"])
     nodes.vips(**{VIP: "", OTHER: ""})
     eventually(lambda: agent.host.has_address(OTHER), "the other address")
     after = agent.status()

@@ -226,3 +226,26 @@ def test_drain_without_a_daemon_says_so(network: Network) -> None:
         done = command(master, word)
         assert done.returncode == 1
         assert "no vrrpd listens there" in done.stderr
+
+
+def test_a_router_that_comes_back_while_its_host_is_drained_competes_after_the_drain(network: Network) -> None:
+    """A reload removes it, the host is drained, a reload puts it back, all before its addresses are released."""
+    kept, removed = (
+        settings(4, 200, advert_int=1),
+        settings(4, 200, vrid=52, addresses=("192.0.2.101/32",), advert_int=1),
+    )
+    daemon = network.vrrpd("r1", kept, removed)
+    daemon.start()
+    for router in (kept, removed):
+        daemon.wait_until(MASTER, DEADLINE, router)
+    daemon.routers = [kept]
+    daemon.reload()
+    daemon.ask("drain")
+    daemon.routers = [kept, removed]
+    daemon.reload()
+    for router in (kept, removed):
+        daemon.wait_until(BACKUP, DEADLINE, router)
+    daemon.ask("undrain")
+    for router in (kept, removed):
+        daemon.wait_until(MASTER, DEADLINE, router)
+    daemon.stop()

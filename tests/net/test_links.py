@@ -1,5 +1,6 @@
 """What the kernel says of interfaces and addresses, and what a monitor makes of it."""
 
+import errno
 import socket
 import struct
 from collections.abc import Iterator
@@ -140,3 +141,28 @@ def test_a_new_monitor_has_looked_at_everything() -> None:
         assert {(index, found.name) for index, found in made.links.items()} == set(socket.if_nameindex())
     finally:
         made.close()
+
+
+def test_what_is_known_stays_while_it_cannot_be_asked_for_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Events were lost, and there is no descriptor to dump by; the next event finds one."""
+    monitor = LinkMonitor()
+    known = dict(monitor.links)
+    assert known
+
+    def lost(_: socket.socket) -> list[Message]:
+        raise OSError(errno.ENOBUFS, "no buffer space")
+
+    def refused(*_: object) -> socket.socket:
+        raise OSError(errno.EMFILE, "too many open files")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("vrrpd.net.links.read", lost)
+        patch.setattr("vrrpd.net.links.route_socket", refused)
+        assert monitor.read() == []
+        assert monitor.links == known
+    with monkeypatch.context() as patch:
+        patch.setattr("vrrpd.net.links.read", lambda _: [])
+        assert {change.index for change in monitor.read() if isinstance(change, Link)} == set(known)
+        assert monitor.read() == []
+    assert monitor.links == known
+    monitor.close()

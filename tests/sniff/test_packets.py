@@ -65,6 +65,10 @@ def test_bad_packets_of_version_2_are_bad(change: dict[str, Any], reason: DropRe
     assert "VRRPv2" in found.detail
 
 
+def test_carp_is_named() -> None:
+    assert "it is CARP" in discarded(packet(R1, Raw(bytes.fromhex("21339b0700010000") + bytes(28)))).detail
+
+
 def test_another_group_is_a_wrong_destination_and_one_host_is_a_unicast_peer() -> None:
     message = bytes.fromhex("3133c8010064") + b"\0\0" + bytes([192, 0, 2, 100])
     whole = message[:6] + struct.pack("!H", 0xFFFF - _sum(message)) + message[8:]

@@ -1,6 +1,7 @@
 """What a port makes of packets that its filters let through."""
 
 import asyncio
+import errno
 from ipaddress import IPv4Address
 from types import SimpleNamespace
 from typing import cast
@@ -90,3 +91,31 @@ def test_how_long_an_advert_had_waited_is_believed_when_it_is_plausible(
     port._socket = cast("AdvertSocket", Stamped(since))
     monkeypatch.setattr("vrrpd.speaker.port.time.monotonic", lambda: now)
     assert port.waited(heard_at) == pytest.approx(waited, abs=1e-9)
+
+
+def test_a_socket_that_cannot_be_had_is_tried_again_once_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However often one looks at the interface meanwhile; and no more once the port is closed."""
+    waiting: list[object] = []
+
+    def call_later(*_: object) -> SimpleNamespace:
+        waiting.append(SimpleNamespace(cancel=waiting.clear))
+        return cast("SimpleNamespace", waiting[-1])
+
+    loop = SimpleNamespace(call_later=call_later)
+    link = SimpleNamespace(index=1, name="eth0", up=True)
+
+    def refuse(*_: object) -> AdvertSocket:
+        raise OSError(errno.EMFILE, "too many open files")
+
+    monitor = SimpleNamespace(link=lambda _: link, source_address=lambda *_: MASTER)
+    kernel = SimpleNamespace(monitor=monitor)
+    host = cast("Host", SimpleNamespace(kernel=kernel, rate_limit=RateLimit(), timers=Timers()))
+    port = Port(cast("asyncio.AbstractEventLoop", loop), host, "eth0", Family.IPV4)
+    monkeypatch.setattr("vrrpd.speaker.port.AdvertSocket", refuse)
+    for _ in range(10):
+        port.look_at_interface()
+    assert len(waiting) == 1
+    port._try_again()
+    assert len(waiting) == 2
+    port.close()
+    assert waiting == []

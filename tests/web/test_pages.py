@@ -1,5 +1,6 @@
 """What is answered by HTTP, by a daemon on a host."""
 
+import contextlib
 import os
 import signal
 from http.client import HTTPConnection, HTTPResponse
@@ -159,3 +160,43 @@ def test_a_reload_moves_it_and_an_address_that_is_taken_is_told_and_tried_again(
     daemon.reload()
     eventually(lambda: get(daemon, "/live", port=PORT + 1)[0] == 0, "it is over")
     assert daemon.state() == MASTER
+
+
+def test_in_a_crash_loop_every_page_says_so(network: Network) -> None:
+    daemon = serving(network, "r1", 200)
+    start_as(MASTER, daemon)
+    eventually(lambda: get(daemon, "/live")[0] == 200, "it answers")
+    while daemon.state() != "FAULT":
+        speaker = daemon.status()["processes"]["speaker"]
+        if speaker is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(speaker, signal.SIGKILL)
+    code, said = get(daemon, "/ready")
+    assert (code, said) == (503, f"{daemon.routers[0].name}: FAULT: the speaker keeps crashing; look at the log")
+    assert get(daemon, "/health") == get(daemon, "/live") == (200, "OK")
+    assert "keeps crashing" in get(daemon, "/")[1]
+    assert metrics(daemon)["vrrpd_state", "ipv4", daemon.routers[0].name, "eth0", "51"] == STATES["FAULT"]
+
+
+def test_of_two_reloads_the_second_one_counts(network: Network) -> None:
+    """The first waits for a speaker that cannot run; the second, which is not about the speaker, overtakes it."""
+    daemon = serving(network, "r1", 200)
+    start_as(MASTER, daemon)
+    eventually(lambda: get(daemon, "/live")[0] == 200, "it answers")
+    supervisor, speaker, *_ = daemon.pids()
+    os.kill(speaker, signal.SIGSTOP)
+    try:
+        daemon.routers = [settings(4, 199)]
+        daemon.write_configuration()
+        os.kill(supervisor, signal.SIGHUP)
+        eventually(lambda: "priority = 199" in daemon.ask("show")["text"], "the first one is taken up")
+        daemon.top = [f'http = "127.0.0.1:{PORT + 1}"']
+        daemon.write_configuration()
+        os.kill(supervisor, signal.SIGHUP)
+        eventually(lambda: f":{PORT + 1}" in daemon.log, "the second one, too")
+    finally:
+        os.kill(speaker, signal.SIGCONT)
+    eventually(lambda: daemon.router_status()["priority"] == 199, "the speaker has it")
+    eventually(lambda: daemon.log.count("reloaded") == 2, "both are done")
+    assert get(daemon, "/live", port=PORT + 1)[0] == 200
+    assert daemon.log.rindex(f":{PORT + 1}") > daemon.log.rfind(f"listening on 127.0.0.1:{PORT}\n")

@@ -9,10 +9,13 @@ from collections.abc import Iterable, Mapping
 from ipaddress import ip_address
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from vrrpd.agent.objects import Node
 from vrrpd.agent.problems import Problem
 from vrrpd.config.host import Interfaces
+from vrrpd.config.problems import Refused
+from vrrpd.config.service_kinds import host
 from vrrpd.protocol.advert import Family, IPAddress
 
 PRIORITY_FIRST = 100
@@ -42,7 +45,13 @@ def members(nodes: Iterable[Node], selector: Mapping[str, str]) -> tuple[Node, .
 
 def node_address(node: Node, family: Family) -> IPAddress | None:
     """Its first ExternalIP of the family, else its first InternalIP of it; None: it has neither."""
-    return next((address for address in _addresses(node) if Family.of(address) is family), None)
+    return next((address for address in addresses_of(node) if Family.of(address) is family), None)
+
+
+def unicast_address(node: Node, family: Family) -> IPAddress | None:
+    """Where a node sends adverts from, and gets those of others: what is inside the cluster first. None: nowhere."""
+    found = addresses_of(replace(node, external=())) + addresses_of(replace(node, internal=()))
+    return next((address for address in found if Family.of(address) is family and _is_host(address)), None)
 
 
 def rank(name: str, taking_part: Iterable[Node], family: Family) -> Rank:
@@ -98,15 +107,24 @@ def interface_of(node: Node, interfaces: Interfaces) -> str | None:
         for entry in interface.addresses
         if not entry.ours
     }
-    return next((owners[address] for address in _addresses(node) if address in owners), None)
+    return next((owners[address] for address in addresses_of(node) if address in owners), None)
 
 
 def _sorted_by(node: Node, family: Family) -> str:
-    address = node_address(node, family) or next(iter(_addresses(node)), None)
+    address = node_address(node, family) or next(iter(addresses_of(node)), None)
     return str(address or "")
 
 
-def _addresses(node: Node) -> list[IPAddress]:
+def _is_host(address: IPAddress) -> bool:
+    try:
+        host(str(address))
+    except Refused:
+        return False
+    return True
+
+
+def addresses_of(node: Node) -> list[IPAddress]:
+    """Its ExternalIPs, and then its InternalIPs."""
     found: list[IPAddress] = []
     for text in (*node.external, *node.internal):
         try:

@@ -13,8 +13,8 @@ from ipaddress import ip_interface
 from msgspec import Struct
 from msgspec.structs import replace
 
-from vrrpd.agent.grammar import Entry, read_entries
-from vrrpd.agent.identity import members, problem_of_stranger, rank
+from vrrpd.agent.grammar import Entry, Reading, read_entries
+from vrrpd.agent.identity import addresses_of, members, problem_of_stranger, rank, unicast_address
 from vrrpd.agent.objects import EndpointSlice, Name, Node, Service, Snapshot
 from vrrpd.agent.problems import Problem
 from vrrpd.agent.spread import priorities, virtual_router_ids
@@ -47,6 +47,8 @@ class Options(Struct, frozen=True):
     """Seconds."""
     notify: Command | None = None
     """Told of each router's states."""
+    unicast: bool = False
+    """Whether adverts go to each of the other nodes rather than to the multicast group."""
     base: Config = Config(())
     """What does not come from the cluster, such as the control socket."""
 
@@ -61,6 +63,16 @@ class Translation(Struct, frozen=True):
 def translate(snapshot: Snapshot, options: Options) -> Translation:
     """The configuration of this node. See `Translator`, which does it again and again."""
     return Translator(options).translate(snapshot)
+
+
+class _Peers(Struct, frozen=True):
+    """Where adverts go to, and from."""
+
+    own: IPAddress | None = None
+    others: tuple[IPAddress, ...] = ()
+
+
+_MULTICAST = _Peers()
 
 
 class _Known(Struct, frozen=True):
@@ -97,7 +109,7 @@ class Translator:
         if this is not None and this.excluded:
             wrong = "it is excluded from load balancing: it holds no address"
             return self._nothing(Problem(f"Node {this.name}", "", wrong, "remove the label, or let others serve"))
-        reading = read_entries(snapshot.config_map.data, where)
+        reading = _without_nodes(read_entries(snapshot.config_map.data, where), snapshot.nodes.values(), where)
         taking_part = members(snapshot.nodes.values(), options.node_selector)
         problems = [*reading.problems]
         instances = [
@@ -126,11 +138,15 @@ class Translator:
     ) -> Iterator[VrrpInstance]:
         """The virtual routers of a family, which has addresses."""
         options = self._options
+        peers = _peers(options.node, taking_part, family) if options.unicast else _MULTICAST
+        if isinstance(peers, Problem):
+            problems.append(peers)
+            return
         if options.spread is None:
             ranked = rank(options.node, taking_part, family)
             problems += [ranked.problem] if ranked.problem else []
             held = _fitting(entries, family, where, problems)
-            yield self._instance(_NAMES[family], options.virtual_router_id, ranked.priority, held)
+            yield self._instance(_NAMES[family], options.virtual_router_id, ranked.priority, held, peers)
             return
         stranger = problem_of_stranger(options.node, [node.name for node in taking_part])
         problems += [stranger] if stranger else []
@@ -139,16 +155,25 @@ class Translator:
             held = _fitting([entry for entry in entries if ids[entry.address] == vrid], family, where, problems)
             of_nodes = priorities((node.name for node in taking_part), held[0].address)
             priority = of_nodes.get(options.node, 1)
-            instance = self._instance(f"{_NAMES[family]}-{vrid}", vrid, priority, held)
+            instance = self._instance(f"{_NAMES[family]}-{vrid}", vrid, priority, held, peers)
             yield replace(instance, nopreempt=False, preempt_delay=_SPREAD_PREEMPT_DELAY)
 
-    def _instance(self, name: str, vrid: int, priority: int, entries: Iterable[Entry]) -> VrrpInstance:
+    def _instance(self, name: str, vrid: int, priority: int, entries: Iterable[Entry], peers: "_Peers") -> VrrpInstance:
         interface = self._options.interface
         located: list[Located] = [((), VirtualAddress(ip_interface(entry.address), interface)) for entry in entries]
         addresses = in_order_of_advert(located, vrid, interface)
         options = self._options
         return VrrpInstance(
-            name, interface, vrid, addresses, priority, options.advert_int, nopreempt=True, notify=options.notify
+            name,
+            interface,
+            vrid,
+            addresses,
+            priority,
+            options.advert_int,
+            nopreempt=True,
+            unicast_src_ip=peers.own,
+            unicast_peer=peers.others,
+            notify=options.notify,
         )
 
     def _serve(
@@ -177,6 +202,30 @@ class Translator:
             found[entry.address] = before.served
         self._known = known
         return found
+
+
+def _without_nodes(reading: Reading, nodes: Iterable[Node], where: str) -> Reading:
+    """Without those whose address is a node's own, which nobody is to take from it."""
+    owners = {address: node.name for node in nodes for address in addresses_of(node)}
+    taken = [entry for entry in reading.entries if entry.address in owners]
+    problems = (
+        Problem(where, entry.key, f"it is the own address of node {owners[entry.address]}", "use one that is free")
+        for entry in taken
+    )
+    return Reading(tuple(entry for entry in reading.entries if entry not in taken), (*reading.problems, *problems))
+
+
+def _peers(name: str, taking_part: tuple[Node, ...], family: Family) -> _Peers | Problem:
+    """Those of a node; or why it must not take part: the others would neither tell it anything nor listen to it."""
+    if stranger := problem_of_stranger(name, [node.name for node in taking_part]):
+        return replace(stranger, wrong=f"{stranger.wrong.partition(':')[0]}: without multicast it holds no address")
+    addresses = {node.name: unicast_address(node, family) for node in taking_part}
+    own = addresses.pop(name)
+    if own is None:
+        wrong = f"it has no IPv{family.value} address that others could send to: it holds no such address"
+        return Problem(f"Node {name}", "", wrong, "have its kubelet report one: --node-ip")
+    others = tuple(sorted({address for address in addresses.values() if address and address != own}))
+    return _Peers(own, others) if others else _MULTICAST
 
 
 def _fitting(entries: list[Entry], family: Family, where: str, problems: list[Problem]) -> list[Entry]:

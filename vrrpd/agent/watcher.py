@@ -174,6 +174,7 @@ class Watcher:
             node_selector=where.node_selector,
             advert_int=settings.advert_int,
             notify=settings.notify,
+            unicast=settings.unicast,
             base=settings.base,
         )
 

@@ -160,7 +160,7 @@ def http_address(raw: object) -> HttpAddress:
     remedy = 'use "ADDRESS:PORT", such as "127.0.0.1:9112" or "[::1]:9112", or ":9112" for every address'
     text = printable(raw, remedy)
     host, colon, port = text.rpartition(":")
-    if not colon or not (port.isascii() and port.isdigit() and 1 <= int(port[:6]) <= PORT_MAX):
+    if not colon or not (port.isascii() and port.isdigit() and len(port) <= 5 and 1 <= int(port) <= PORT_MAX):
         raise Refused(f"{shown(raw)} ends in no port", remedy)
     bracketed = host.startswith("[") and host.endswith("]")
     address = host[1:-1] if bracketed else host

@@ -100,10 +100,14 @@ def requests(
     )
 
 
-def leftover_removal(index: int, address: IPv4Address | IPv6Address, prefix_length: int) -> bytes:
-    """The request that removes an address that an earlier life of the daemon left on the interface of that index."""
+def leftover_removal(index: int, address: IPv4Address | IPv6Address, prefix_length: int) -> tuple[bytes, ...]:
+    """The requests that remove an address that an earlier life of the daemon left on the interface of that index.
+
+    Whether it came with a route is not known: of an IPv6 one with a lease the route would stay as long.
+    """
     interface = ip_interface(f"{address}/{prefix_length}")
-    return requests(interface, label=None, noprefixroute=False).on(index).remove
+    made = requests(interface, label=None, noprefixroute=False).on(index)
+    return (made.remove,) if address.version == 4 else (made.perpetuate, made.remove)
 
 
 def _encode(

@@ -4,6 +4,7 @@ struct ifinfomsg { u8 family; u8 pad; u16 type; i32 index; u32 flags; u32 change
 struct ifaddrmsg { u8 family; u8 prefixlen; u8 flags; u8 scope; u32 index; }          include/uapi/linux/if_addr.h
 """
 
+import logging
 import socket
 import struct
 from collections.abc import Iterator
@@ -41,6 +42,8 @@ _IFA_ADDRESS = 1
 _IFA_LOCAL = 2
 _IFA_FLAGS = 8
 _IFA_PROTO = 11
+
+log = logging.getLogger(__name__)
 
 
 class Link(Struct, frozen=True):
@@ -102,6 +105,8 @@ class LinkMonitor:
         """Indices of the interfaces that went since the last `read`; another one may have come with the same."""
         self.keeps_marks = False
         """Whether the kernel is known to keep the mark on our addresses: one has been seen."""
+        self._lost = False
+        """Events were, and what they were about could not be dumped yet."""
         self._socket = self._open()
 
     def fileno(self) -> int:
@@ -117,13 +122,26 @@ class LinkMonitor:
         try:
             messages = read(self._socket)
         except OSError:
-            before, links = self._everything(), set(self.links)
-            # The old one stays open so long that the new one has another number: who waits on it sees that it changed.
-            overflowed, self._socket = self._socket, self._open()
-            overflowed.close()
-            self.removed |= links - self.links.keys()
-            return before + self._everything()
+            return self._read_anew()
+        if self._lost:
+            return self._read_anew()
         return [change for message in messages for change in self._take(message)]
+
+    def _read_anew(self) -> list["Link | InterfaceAddress"]:
+        """After events were lost. What cannot be dumped now is with the next event; until then the last is true."""
+        before, links = self._everything(), set(self.links)
+        # The old one stays open so long that the new one has another number: who waits on it sees that it changed.
+        try:
+            opened = self._open()
+        except OSError as error:
+            self._lost = True
+            log.error("cannot look at the interfaces anew, events were lost: %s", error)  # noqa: TRY400
+            return []
+        self._lost = False
+        overflowed, self._socket = self._socket, opened
+        overflowed.close()
+        self.removed |= links - self.links.keys()
+        return before + self._everything()
 
     def close(self) -> None:
         """Hear no more."""
@@ -172,18 +190,21 @@ class LinkMonitor:
         monitor = route_socket(RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR)
         if self._renewals_from is not None:
             attach(monitor, all_but_renewals(RTM_NEWADDR, self._renewals_from, RENEWAL))
-        self.links.clear()
-        self.addresses.clear()
-        requests = route_socket()
+        before = self.links, self.addresses
+        self.links, self.addresses = {}, {}
+        requests = None
         try:
+            requests = route_socket()
             for request, family in ((RTM_GETLINK, 0), (RTM_GETADDR, socket.AF_INET), (RTM_GETADDR, socket.AF_INET6)):
                 for message in dump(requests, request, family):
                     self._take(message)
         except OSError:
             monitor.close()
+            self.links, self.addresses = before
             raise
         finally:
-            requests.close()
+            if requests:
+                requests.close()
         return monitor
 
     def _take(self, message: Message) -> "tuple[Link | InterfaceAddress, ...]":

@@ -126,6 +126,9 @@ class VirtualRouter:
 
     def handle(self, event: Event) -> Effects:
         """Take note of `event`; the effects are to be carried out in order, before the next event."""
+        if self.state is State.BACKUP and event is self.master and self.usual:  # all that happens, day after day
+            return self.usual
+        self.usual = ()
         if self.state is State.BACKUP:
             return self._in_backup(event)
         if self.state is State.MASTER:
@@ -151,9 +154,6 @@ class VirtualRouter:
 
     def _in_backup(self, event: Event) -> Effects:
         """Section 6.4.2, in its order."""
-        if event is self.master and self.usual:  # all that happens, day after day
-            return self.usual
-        self.usual = ()
         if isinstance(event, AdvertReceived):
             return self._heard_in_backup(event)
         if isinstance(event, Shutdown):
@@ -415,7 +415,6 @@ class VirtualRouter:
 
     def _release(self) -> Effects:
         """Its successor has had its time, or there is none, or there is no more time: the addresses go."""
-        self.usual = ()
         gone, target = RemoveAddresses(self.parameters.addresses), self._next_state
         if target is not State.BACKUP:
             self.master = self._successor

@@ -34,6 +34,9 @@ _FRAGMENT: Final = 0x3FFF
 """More fragments, and the offset."""
 _V2_HEADER: Final = 8
 _V2_AUTHENTICATION: Final = 8
+_CARP_SIZE: Final = 36
+_CARP_AUTHENTICATION: Final = b"\x07"
+"""Its length in words, where VRRPv2 has the number of addresses; so many would not fit into a packet of that size."""
 _V2_AUTHENTICATIONS: Final = ("none", "a password in clear", "IP authentication header")
 
 
@@ -219,6 +222,8 @@ def _version_2(packet: Packet, layer: _Layer3, place: Place, sender: Sender, uni
         raise AdvertError(DropReason.TTL, f"TTL is {layer.ttl}, not {IP_TTL}: it was forwarded or forged")
     if message[0] & 0xF != 1:
         raise AdvertError(DropReason.TYPE, f"VRRPv2: type is {message[0] & 0xF}, not 1")
+    if message[3:4] == _CARP_AUTHENTICATION and len(message) == _CARP_SIZE:
+        raise AdvertError(DropReason.VRRPV2, "it is CARP, of ucarp or OpenBSD, which has VRRP's number and is not VRRP")
     size = _V2_HEADER + 4 * message[3] + _V2_AUTHENTICATION if len(message) > 3 else _V2_HEADER
     if len(message) < size:
         raise AdvertError(DropReason.LENGTH, f"VRRPv2: {len(message)} bytes, at least {size} expected")

@@ -118,6 +118,8 @@ class RouterDriver:
         self._last_deletion = 0.0
         self._heard_at = -1.0
         """When the last advert was understood."""
+        self._corrected = -1.0
+        """The same, of the one whose wait the timer counts already."""
         self._usual: Hearing | None = None
         """As BACKUP: what the master says all the time, and does not interrupt us with."""
         self._usual_delay = 0.0
@@ -146,6 +148,11 @@ class RouterDriver:
         return self.router.state
 
     @property
+    def holds(self) -> bool:
+        """Whether its addresses are to be here."""
+        return self.state in _HOLDING
+
+    @property
     def was_master(self) -> bool:
         """Whether an earlier speaker was MASTER when it died."""
         return self._ledger.advertised is not None
@@ -157,6 +164,8 @@ class RouterDriver:
         self.leaving = False
         self._handle(self._usable())
         if drained:
+            if self.state is State.YIELDING:  # it was about to leave; it stays, drained
+                self._handle(Startup())
             self._handle(Drain())
         elif advertised is None or self.state is not State.INIT:
             self._handle(Startup())
@@ -168,7 +177,10 @@ class RouterDriver:
     def shutdown(self) -> None:
         """Take part no longer; a MASTER is in INIT when a successor was found, or none. Said twice, it is at once."""
         self.leaving = True
-        self._handle(Shutdown())
+        if self.state is State.INIT:
+            self._left(self)
+        else:
+            self._handle(Shutdown())
 
     def drain(self) -> None:
         """Hand the addresses over and stay BACKUP."""
@@ -335,7 +347,8 @@ class RouterDriver:
         self._port.hear_what_waits()
         self.catch_up()
         deadline = self._deadlines[Timer.ACTIVE_DOWN]
-        if deadline.when is not None and self._now == self._heard_at:
+        if deadline.when is not None and self._now == self._heard_at != self._corrected:
+            self._corrected = self._heard_at
             deadline.when -= self._port.waited(self._heard_at)
         self.vips.rehearse()
         self._announcer.rehearse()

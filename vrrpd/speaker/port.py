@@ -91,6 +91,7 @@ class Port:
         self._socket: AdvertSocket | None = None
         self._gathered = host.timers.deadline(self._hear_gathered)
         self._arrived_at = 0.0
+        self._retry: asyncio.TimerHandle | None = None
         self._known: dict[Datagram, Hearing] = {}
 
     def listen(self, listeners: Mapping[int, Listener], virtual_addresses: frozenset[IPAddress]) -> None:
@@ -133,6 +134,9 @@ class Port:
 
     def close(self) -> None:
         """Leave the group."""
+        if self._retry:
+            self._retry.cancel()
+            self._retry = None
         if self._socket:
             self._loop.remove_reader(self._socket.arrivals.fileno())
             self._gathered.cancel()
@@ -178,9 +182,14 @@ class Port:
             opened = self._socket or self._open(link)
             opened.send_from(address)
         except OSError as error:
-            self._loop.call_later(OPEN_RETRY_DELAY, self.look_at_interface)
+            if self._retry is None:
+                self._retry = self._loop.call_later(OPEN_RETRY_DELAY, self._try_again)
             return LinkChanged(up=False, reason=f"{self.interface}: cannot open a raw socket: {error.strerror}")
         return LinkChanged(up=True, address=address)
+
+    def _try_again(self) -> None:
+        self._retry = None
+        self.look_at_interface()
 
     def _open(self, link: Link) -> AdvertSocket:
         opened = AdvertSocket(link, self.family)

@@ -14,6 +14,7 @@ from vrrpd.channel import (
     Begin,
     Inbox,
     Message,
+    Ping,
     SetBurdens,
     SetDrained,
     Started,
@@ -110,6 +111,8 @@ def _take(message: Message, speaker: Speaker, link: SupervisorLink, ended: async
         if ended.done():
             speaker.shutdown_now()
         link.end(0)
+    elif isinstance(message, Ping):
+        link.send(Answer(message.request))
     elif isinstance(message, TellStatus):
         link.send(Answer(message.request, speaker.status() | {"log_lines_dropped": link.dropped_lines}))
     elif isinstance(message, SetDrained):

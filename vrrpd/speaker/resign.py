@@ -42,4 +42,4 @@ def resign(config: Config, ledger: Ledger) -> None:
         except OSError as error:
             log.error("(%s) cannot resign: %s", instance.name, error.strerror)  # noqa: TRY400
     left = [entry for entry in monitor.addresses.values() if entry.ours]
-    transact(requests, Batch([leftover_removal(*entry.key) for entry in left]))
+    transact(requests, Batch([request for entry in left for request in leftover_removal(*entry.key)]))

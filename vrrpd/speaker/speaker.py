@@ -187,7 +187,8 @@ class Speaker:
             realtime.apply(config, before)
 
     def _held(self) -> list[Vip]:
-        return [vip for driver in self._routers.values() for vip in driver.vips.held]
+        """What is to be renewed: an address that could not be removed is to go with its lease."""
+        return [vip for driver in self._routers.values() if driver.holds for vip in driver.vips.held]
 
     def _woke(self, lateness: float) -> None:
         self.lag.observe(lateness)
@@ -221,7 +222,7 @@ class Speaker:
         """Addresses that bear our mark but that this process does not hold are an earlier life's."""
         held = {key for key, (_, vip) in self._vips.items() if vip.held}
         left = [entry for key, entry in self.kernel.monitor.addresses.items() if entry.ours and key not in held]
-        transact(self.kernel.requests, Batch([leftover_removal(*entry.key) for entry in left]))
+        transact(self.kernel.requests, Batch([request for entry in left for request in leftover_removal(*entry.key)]))
         for entry in left:
             log.info("removed %s/%d, which an earlier vrrpd had left", entry.address, entry.prefix_length)
         if left:

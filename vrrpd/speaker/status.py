@@ -39,7 +39,7 @@ def router_status(driver: RouterDriver) -> dict[str, Any]:
         "last_transition": driver.last_transition.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         "vips": [
             {
-                "address": str(vip.config),
+                "address": vip.shown,
                 "dev": vip.config.dev,
                 "present": vip.present or vip.foreign,
                 "hosts_own": vip.hosts_own,

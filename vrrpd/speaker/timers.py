@@ -220,9 +220,12 @@ class Timers:
             os.read(self._fd, 8)
         except BlockingIOError:
             return
-        if self._armed is not None:
-            self._woke(time.monotonic() - self._armed)
-        self._armed = 0.0  # nothing is earlier, so that callbacks do not arm it over and over
+        armed, self._armed = self._armed, 0.0  # nothing is earlier, so that callbacks do not arm it over and over
+        try:
+            if armed is not None:
+                self._woke(time.monotonic() - armed)
+        except Exception:  # the timers must go on whatever it was
+            log.exception("looking at what has happened meanwhile failed; please report this")
         try:
             self._run_what_is_due()
         finally:

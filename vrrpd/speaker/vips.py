@@ -19,6 +19,8 @@ class Vip(Struct, eq=False):
     """One virtual address and what is known of it on this host."""
 
     config: VirtualAddress
+    shown: str
+    """The address, for people: to make it up takes longer than all the rest of a status."""
     index: int = 0
     """Of the interface that carries it; 0 while that does not exist."""
     mac: str = ""
@@ -69,7 +71,7 @@ class VirtualAddresses:
         before, self._vips = self._vips, {}
         for config in configured:
             known = before.get(config.address)
-            self._vips[config.address] = known if known and known.config == config else Vip(config)
+            self._vips[config.address] = known if known and known.config == config else Vip(config, str(config))
 
     def look_at_interfaces(self) -> list[Vip]:
         """Learn the index of each interface and encode what must be encoded for it.

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import select
 import selectors
 import signal
 import socket
@@ -84,7 +85,7 @@ class BestEffort:
             os.kill(self.child.pid, signal.SIGKILL)
         if self._ping_at is not None and now >= self._ping_at and self.child:
             self._ping_at = now + PING_INTERVAL
-            if now - self._heard_at > HANGS_AFTER:
+            if now - self._heard_at > HANGS_AFTER and not self._readable():
                 log.error("%s %d has not answered for %g s; killing it", self._what, self.child.pid, HANGS_AFTER)
                 os.kill(self.child.pid, signal.SIGKILL)
             else:
@@ -174,6 +175,10 @@ class BestEffort:
             events = selectors.EVENT_READ | (selectors.EVENT_WRITE if self._unsent else 0)
             self._selector.modify(self.child.channel, events, partial(self._serve, self.child))
 
+    def _readable(self) -> bool:
+        """Whether it has said something that was not read yet, as when we could not run ourselves."""
+        return bool(self.child and select.select([self.child.channel], [], [], 0)[0])
+
     def _become(self, channel: socket.socket) -> None:
         code = EXIT_FAILED
         try:
@@ -185,7 +190,9 @@ class BestEffort:
             os._exit(code)
 
     def _serve(self, child: Child) -> None:
-        """Its channel can be read, or written to."""
+        """Its channel can be read, or written to, unless it was dismissed in this very round of the loop."""
+        if child is not self.child:
+            return
         if self._unsent:
             self._send()
         self._says(child)
@@ -207,6 +214,8 @@ class BestEffort:
                 self._said(message)
 
     def _died(self, child: Child) -> None:
+        if child is not self.child:
+            return
         child.channel.setblocking(True)
         while child.channel in self._selector.get_map():  # what it said before it died
             self._says(child)

@@ -1,4 +1,4 @@
-"""A forked speaker or director, seen from its parent."""
+"""A forked speaker, director or watcher, seen from its parent."""
 
 import fcntl
 import gc
@@ -73,7 +73,14 @@ class Child:
                 os._exit(EXIT_FAILED)
         theirs.close()
         os.close(held_by_child)
-        return cls(what, pid, ours, lifeline)
+        try:
+            return cls(what, pid, ours, lifeline)
+        except OSError:  # no descriptor is left to watch it by
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+            ours.close()
+            os.close(lifeline)
+            raise
 
     def send(self, message: Message) -> None:
         """Tell it; one that died meanwhile is noticed by its pidfd."""

@@ -123,9 +123,9 @@ class ControlServer:
         for connection in [*self.connections]:
             connection.close()
         self.selector.unregister(self._listener)
-        self._listener.close()
         with contextlib.suppress(OSError):  # its directory may be read-only by now
-            self.path.unlink(missing_ok=True)
+            self.path.unlink(missing_ok=True)  # first: once nobody listens, another vrrpd may put its own there
+        self._listener.close()
 
     def abandon(self) -> None:
         """Close the descriptors in a forked child; the socket goes on in the parent."""

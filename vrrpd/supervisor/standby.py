@@ -39,6 +39,7 @@ class Standby:
             self._selector.register(child.pidfd, selectors.EVENT_READ, self._died)
         except OSError as error:
             log.warning("cannot fork a standby, so that a crash will take longer to mend: %s", error.strerror)
+            self.renew_soon()
 
     def take(self) -> Child | None:
         """The one that waits, which is to begin now; None: there is none."""

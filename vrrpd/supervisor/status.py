@@ -13,18 +13,17 @@ _SILENT = "does not answer: it is busy, hangs, or starts"
 
 def gather(director: Directing, watcher: Watching | None, gathered: Callable[[JSON], None]) -> None:
     """Ask the director, and the watcher if there is one; `gathered` takes what they say, or that they do not."""
-    director.status(partial(_with_directors, director, watcher, gathered))
+    parts: list[JSON] = []
 
+    def take(silent: JSON, part: JSON | None) -> None:
+        parts.append(silent if part is None else part)
+        if len(parts) == expected:
+            gathered({key: value for each in parts for key, value in each.items()})
 
-def _with_directors(
-    director: Directing, watcher: Watching | None, gathered: Callable[[JSON], None], part: JSON | None
-) -> None:
-    if part is None:
-        part = {"virtual_servers": []}
-        if director.wanted:
-            part["ipvs"] = {"errors": [f"the director {_SILENT}"]}
-    if watcher is None:
-        gathered(part)
-        return
-    silent: JSON = {"kubernetes": {"problems": [f"the watcher {_SILENT}"]}}
-    watcher.status(lambda watchers: gathered(part | (watchers or silent)))
+    expected = 1 + (watcher is not None)
+    silent: JSON = {"virtual_servers": []}
+    if director.wanted:
+        silent["ipvs"] = {"errors": [f"the director {_SILENT}"]}
+    director.status(partial(take, silent))
+    if watcher:
+        watcher.status(partial(take, {"kubernetes": {"problems": [f"the watcher {_SILENT}"]}}))

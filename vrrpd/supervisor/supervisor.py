@@ -25,6 +25,7 @@ from vrrpd.channel import (
     Holds,
     LogLine,
     Message,
+    Ping,
     SetBurdens,
     SetDrained,
     Started,
@@ -36,6 +37,7 @@ from vrrpd.config.sealed import SealedConfig
 from vrrpd.ledger import Ledger, RouterKey
 from vrrpd.speaker import process as speaker_process
 from vrrpd.speaker.status import fault_status
+from vrrpd.supervisor import log as log_output
 from vrrpd.supervisor.apart import Apart
 from vrrpd.supervisor.best_effort import BestEffort
 from vrrpd.supervisor.child import EXIT_FAILED, Child
@@ -89,6 +91,7 @@ class Supervisor:
         self._selector = selectors.DefaultSelector()
         self._commands: dict[str, Callable[[Connection], None]] = {
             "status": self._status,
+            "ping": self._ping,
             "reload": self._reload,
             "drain": partial(self._set_drained, drained=True),
             "undrain": partial(self._set_drained, drained=False),
@@ -141,7 +144,8 @@ class Supervisor:
             while self._exit_code is None:
                 self._do_what_is_due()
                 for key, _ in self._selector.select(self._pause()):
-                    key.data()
+                    if self._exit_code is None:  # what is left of this round may be about those that are gone
+                        key.data()
         finally:
             signal.set_wakeup_fd(-1)
             self._standby.dismiss()
@@ -153,7 +157,14 @@ class Supervisor:
         return self._exit_code
 
     def _pause(self) -> float | None:
-        times = [self._start_at, self._kill_at, self._standby.due, self._requests.due, self._apart.due]
+        times = [
+            self._start_at,
+            self._kill_at,
+            self._standby.due,
+            self._requests.due,
+            self._apart.due,
+            log_output.due(),
+        ]
         times += (child.due for child in self._best_effort)
         due = [when for when in times if when is not None]
         return max(0.0, min(due) - time.monotonic()) if due else None
@@ -174,6 +185,7 @@ class Supervisor:
             child.do_what_is_due(now)
         self._requests.give_up(now)
         self._apart.do_what_is_due(now)
+        log_output.write_waiting()
 
     @property
     def _best_effort(self) -> tuple[BestEffort, ...]:
@@ -190,7 +202,7 @@ class Supervisor:
             log.critical("cannot fork a speaker: %s; next try in %g s", error.strerror, FORK_RETRY_DELAY)
             self._start_at = time.monotonic() + FORK_RETRY_DELAY
             return
-        speaker.send(Begin(self._config, self._drained, self._burdens))
+        speaker.send(Begin(_speakers(self._config), self._drained, self._burdens))
         speaker.born = time.monotonic()
         self._speaker = speaker
         self._director.hear_news()
@@ -206,7 +218,7 @@ class Supervisor:
         code = EXIT_FAILED
         try:
             self._let_go_in_child()
-            code = speaker_process.run(self._config, channel, self._ledger, standby=standby)
+            code = speaker_process.run(_speakers(self._config), channel, self._ledger, standby=standby)
         except BaseException:
             log.exception("the speaker failed; please report this")
         finally:
@@ -326,7 +338,7 @@ class Supervisor:
             )
             resign_apart(self._config, self._ledger)
             self._director.hold_nothing()
-            self._transitions.fail("the speaker keeps crashing")
+            self._transitions.fail("the speaker keeps crashing", {each.name for each in self._config.instances})
             self._start_at = now + pause
         else:
             self._start_speaker()  # before anything that could wait, such as the log
@@ -392,6 +404,13 @@ class Supervisor:
             reply({"ok": False, "error": failure} if result is None else {"ok": True, "result": result})
 
         self._speaker.send(message(self._requests.begin(answered)))
+
+    def _ping(self, connection: Connection) -> None:
+        """Whether those turn that nobody does without."""
+        if self._speaker is None:
+            connection.answer({"ok": True, "result": {}})
+        else:
+            self._ask(Ping, connection.answer)
 
     def _status(self, connection: Connection) -> None:
         gather(self._director, self._watcher, partial(self._status_with, connection))
@@ -480,15 +499,16 @@ class Supervisor:
         def applied(answer: dict[str, Any]) -> None:
             if answer["ok"]:
                 answer["result"] |= changed
-            self._director.configure(config, lambda directors: reply(with_directors(answer, directors)))
+            # The one that is in force by now: another reload may have overtaken this one.
+            self._director.configure(self._sealed, lambda directors: reply(with_directors(answer, directors)))
 
         self._sealed = config
         if self._speaker is None:  # the next one begins with it
             applied({"ok": True, "result": {}})
-        elif config.speakers == before.speakers:
+        elif _speakers(config.speakers) == _speakers(before.speakers):
             applied({"ok": True, "result": dict(UNTOUCHED)})
         else:
-            self._ask(lambda request: Apply(request, config.speakers), applied)
+            self._ask(lambda request: Apply(request, _speakers(config.speakers)), applied)
             self._standby.renew_soon()
 
 
@@ -500,3 +520,11 @@ def _told_already(answer: dict[str, Any]) -> None:
 
 def _note_only(_number: int, _frame: object) -> None:
     """Signals are handled by their number on the wake-up descriptor; this keeps their default action away."""
+
+
+def _speakers(config: Config) -> Config:
+    """Without what is not the speaker's, so that it need not hear of it."""
+    nothing = Config(())
+    return replace(
+        config, http=nothing.http, node_settings=nothing.node_settings, resync_interval=nothing.resync_interval
+    )

@@ -1,6 +1,6 @@
 """The states of the routers, for those that are to be told when they change."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from msgspec.structs import replace
 
@@ -29,7 +29,10 @@ class Transitions:
             del self._known[entered.instance]
         self._tell(entered)
 
-    def fail(self, reason: str) -> None:
-        """Nobody speaks for them, so that all are in FAULT."""
-        for entered in [*self._known.values()]:
+    def fail(self, reason: str, instances: Collection[str]) -> None:
+        """Nobody speaks for these, so that all are in FAULT; what else was known is configured no more."""
+        for name, entered in [*self._known.items()]:
+            if name not in instances:
+                del self._known[name]
+                continue
             self.enter(replace(entered, state=str(State.FAULT), reason=reason))

@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
@@ -42,17 +43,6 @@ class Web:
         self._wanted: HttpAddress | None = None
         self._changed = asyncio.Event()
         self._asking: asyncio.Task[JSON] | None = None
-        self._application = web.Application()
-        self._application.add_routes(
-            [
-                web.get("/", _page(self._status)),
-                web.get("/status", _page(self._status)),
-                web.get("/metrics", _metrics(self._status)),
-                web.get("/health", _verdict(self._status, mismatches, 500)),
-                web.get("/ready", _verdict(self._status, hindrances, 503)),
-                web.get("/live", _verdict(self._status, lambda _: (), 503)),
-            ]
-        )
 
     def listen(self, address: HttpAddress | None) -> None:
         """Answer there from now on; None: nowhere."""
@@ -61,22 +51,18 @@ class Web:
 
     async def run(self) -> NoReturn:
         """Answer until cancelled."""
-        runner = web.AppRunner(self._application, access_log=None, shutdown_timeout=1.0)
-        await runner.setup()
-        site: web.TCPSite | None = None
+        runner: web.AppRunner | None = None
         bound: HttpAddress | None = None
         told = ""
         try:
             while True:
                 self._changed.clear()
-                if site and bound != self._wanted:
-                    await site.stop()
-                    site = bound = None
+                if runner and bound != self._wanted:
+                    await runner.cleanup()  # and the connections that are kept
+                    runner = bound = None
                 if bound != self._wanted and (wanted := self._wanted):
-                    opening = web.TCPSite(runner, wanted.host or None, wanted.port)
                     try:
-                        await opening.start()
-                        site, bound, told = opening, wanted, ""
+                        runner, bound, told = await self._listen_on(wanted), wanted, ""
                         log.info("http: listening on %s", wanted)
                     except OSError as error:
                         problem = f"http: cannot listen on {wanted}: {error.strerror or error}; name another address"
@@ -85,7 +71,29 @@ class Web:
                         told = problem
                 await self._wait(None if bound == self._wanted else RETRY)
         finally:
+            if runner:
+                await runner.cleanup()
+
+    async def _listen_on(self, address: HttpAddress) -> web.AppRunner:
+        application = web.Application()
+        application.add_routes(
+            [
+                web.get("/", _page(self._status)),
+                web.get("/status", _page(self._status)),
+                web.get("/metrics", _metrics(self._status)),
+                web.get("/health", _verdict(self._status, mismatches, 500)),
+                web.get("/ready", _verdict(self._status, hindrances, 503)),
+                web.get("/live", _verdict(partial(_ask, self._control_socket, "ping"), lambda _: (), 503)),
+            ]
+        )
+        runner = web.AppRunner(application, access_log=None, shutdown_timeout=1.0)
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, address.host or None, address.port).start()
+        except OSError:
             await runner.cleanup()
+            raise
+        return runner
 
     async def _wait(self, most: float | None) -> None:
         try:
@@ -96,7 +104,7 @@ class Web:
     async def _status(self) -> JSON:
         """One answer for all who ask meanwhile."""
         if self._asking is None or self._asking.done():
-            self._asking = asyncio.create_task(_ask(self._control_socket))
+            self._asking = asyncio.create_task(_ask(self._control_socket, "status"))
         return await asyncio.shield(self._asking)
 
 
@@ -104,12 +112,12 @@ Status = Callable[[], Awaitable[JSON]]
 Handler = Callable[[web.Request], Awaitable[web.Response]]
 
 
-async def _ask(control_socket: Path) -> JSON:
+async def _ask(control_socket: Path, command: str) -> JSON:
     try:
         async with asyncio.timeout(PATIENCE):
             reader, writer = await asyncio.open_unix_connection(control_socket, limit=_STATUS_MAX)
             try:
-                writer.write(b'{"command": "status"}\n')
+                writer.write(json.dumps({"command": command}).encode() + b"\n")
                 answer = json.loads(await reader.readline())
             finally:
                 writer.close()
