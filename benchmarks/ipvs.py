@@ -32,6 +32,7 @@ from vrrpd.director.service import Health
 from vrrpd.ipvs.kernel import Ipvs, request_of
 from vrrpd.ipvs.model import Protocol, ServiceAddress, VirtualServer, VirtualServerKey
 from vrrpd.ipvs.plan import Step
+from vrrpd.ipvs.wire import read_real_server
 from vrrpd.lan.hosts import Host, Lan
 
 VIP: Final = "192.0.2.100"
@@ -191,10 +192,16 @@ def _measured(daemon: "BigVrrpd | BigKeepalived", host: Host, services: int, rea
     daemon.weights = services, real_servers, 7
     started = time.monotonic()
     daemon.reload()
-    _wait(daemon, lambda: " 7 " in host.run(["ipvsadm", "-Ln", "-t", f"{VIP}:1"]).stdout)
+    _wait(daemon, lambda: 7 in _weights(kernel))
     change = time.monotonic() - started
     kernel.close()
     return {"empty": empty, "change": change}
+
+
+def _weights(kernel: Ipvs) -> set[int]:
+    """Of the real servers of the first virtual server; to call a program would take the processor from the daemons."""
+    key = ServiceAddress(Protocol.TCP, ip_address(VIP), 1)
+    return {read_real_server(payload, key.family).weight for payload in kernel._real_servers(key)}  # noqa: SLF001
 
 
 def _wait(daemon: Daemon, condition: Callable[[], bool]) -> None:

@@ -58,7 +58,7 @@ def measure(slices: int, runs: int) -> list[Figure]:
     memory = Figure(f"{what}: resident set of all its processes", "MB", REPORT_ONLY)
     with ApiServer() as api, Gateway(api) as gateway, Lan() as lan, tempfile.TemporaryDirectory() as directory:
         api.request("POST", "/api/v1/namespaces", {"metadata": {"name": NAMESPACE}})
-        token = api.account(NAMESPACE, "vrrpd", manifests.OWN, manifests.SLICES, manifests.EVENTS)
+        token = api.account(NAMESPACE, "vrrpd", *manifests.RIGHTS)
         nodes = Nodes(Network(lan, Path(directory)), api, gateway, NAMESPACE, api.kubeconfig(token))
         for number in range(slices):
             _add(api, number)

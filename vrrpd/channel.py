@@ -13,6 +13,7 @@ from typing import Any
 from msgspec import Struct, field
 
 from vrrpd.config.model import Config
+from vrrpd.config.sealed import SealedConfig
 from vrrpd.config.services import Command
 from vrrpd.ledger import RouterKey
 
@@ -32,28 +33,35 @@ class Begin(Struct, frozen=True):
 class BeginDirecting(Struct, frozen=True):
     """To the director, first of all."""
 
-    config: Config
+    config: SealedConfig
     held: frozenset[RouterKey]
     """The routers that hold their addresses."""
 
 
 class Apply(Struct, frozen=True):
-    """To the speaker and the director: this is the configuration now."""
+    """To the speaker: this is the configuration now."""
 
     request: int
     config: Config
 
 
+class Direct(Struct, frozen=True):
+    """To the director: this is the configuration now."""
+
+    request: int
+    config: SealedConfig
+
+
 class BeginWatching(Struct, frozen=True):
     """To the watcher of a cluster, first of all: this is the configuration at present."""
 
-    config: Config
+    config: SealedConfig
 
 
 class Configured(Struct, frozen=True):
     """From the watcher: this is what the cluster comes to."""
 
-    config: Config
+    config: SealedConfig
 
 
 class TellStatus(Struct, frozen=True):
@@ -147,6 +155,7 @@ Message = (
     | BeginWatching
     | Configured
     | Apply
+    | Direct
     | TellStatus
     | Ping
     | SetDrained

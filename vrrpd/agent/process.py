@@ -57,7 +57,7 @@ async def _watch(begin: BeginWatching, channel: socket.socket, inbox: Inbox, set
     ended: asyncio.Future[int] = loop.create_future()
     _, link = await loop.create_connection(lambda: SupervisorLink(ended, inbox), sock=channel)
     logging.getLogger().handlers[:] = [ChannelHandler(link)]
-    watcher = Watcher(settings, begin.config, link.send)
+    watcher = Watcher(settings, begin.config.opened(), link.send)
     watching = loop.create_task(watcher.run())
     watching.add_done_callback(partial(_failed, link=link))
     link.serve(partial(_take, watcher=watcher, link=link))

@@ -20,6 +20,7 @@ from vrrpd.agent.whereabouts import Whereabouts, find_whereabouts
 from vrrpd.channel import Anomalous, Configured, Entered, LogLine
 from vrrpd.config.host import present_interfaces
 from vrrpd.config.model import Config
+from vrrpd.config.sealed import seal
 from vrrpd.protocol.effects import State
 
 log = logging.getLogger(__name__)
@@ -159,7 +160,7 @@ class Watcher:
     def _apply(self, translation: Translation) -> None:
         if translation.config != self._in_force:
             self._in_force = translation.config
-            self._tell(Configured(translation.config))
+            self._tell(Configured(seal(translation.config)))
             self._to_remember.set()
 
     def _options(self, where: Whereabouts) -> Options:

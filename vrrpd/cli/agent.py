@@ -3,12 +3,12 @@
 import argparse
 import logging
 import os
-import signal
 import sys
 
 from vrrpd.agent.last import place, recall
 from vrrpd.agent.settings import FLAGS, IGNORED, Flag, FlagError, read_settings
-from vrrpd.cli.run import EXIT_CONFIGURATION, add_log_arguments, configure_log
+from vrrpd.cli.run import EXIT_CONFIGURATION, add_log_arguments, await_signals, configure_log
+from vrrpd.config.sealed import seal
 from vrrpd.supervisor.child import EXIT_FAILED
 from vrrpd.supervisor.control import ControlError
 from vrrpd.supervisor.supervisor import Supervisor
@@ -47,14 +47,14 @@ def _add(parser: argparse.ArgumentParser, flag: Flag) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run until told to stop."""
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    await_signals()
     configure_log(arguments)
     try:
         settings = read_settings({flag.key: getattr(arguments, flag.key) for flag in FLAGS}, os.environ)
         last = recall(settings)
         if last:
             log.info("going on with the last configuration, %s, until the API server answers", place(settings))
-        supervisor = Supervisor(settings, last or settings.base)
+        supervisor = Supervisor(settings, seal(last or settings.base))
     except FlagError as error:
         print(error, file=sys.stderr)
         return EXIT_CONFIGURATION

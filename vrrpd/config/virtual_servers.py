@@ -73,9 +73,11 @@ def read_virtual_servers(
 def _tables(raw: object, path: KeyPath, report: Report, title: str = "") -> list[tuple[KeyPath, Mapping[str, Any]]]:
     """The tables of an array of them."""
     title = title or f"[[{path[-1]}]]"
+    if isinstance(raw, dict):
+        report.add(path, "it is a single table", f"write {title}, with two brackets, for each")
+        return [(path, raw)]  # so that what is wrong in it is told as well
     if not isinstance(raw, list):
-        what = "it is a single table" if isinstance(raw, dict) else f"{shown(raw)} is not a table"
-        report.add(path, what, f"write {title}, with two brackets, for each")
+        report.add(path, f"{shown(raw)} is not a table", f"write {title}, with two brackets, for each")
         return []
     for index, each in enumerate(raw):
         if not isinstance(each, dict):

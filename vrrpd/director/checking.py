@@ -1,7 +1,7 @@
 """The checks of all real servers: those that stay go on over a reload, and what they find becomes one health each."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Container
 
 from msgspec import Struct
 
@@ -37,12 +37,18 @@ class Checking:
         self._heard = heard
         self._checkers: dict[Place, dict[Check, Checker]] = {}
 
-    def apply(self, servers: tuple[VirtualServerSettings, ...], suspended: Callable[[VirtualServerSettings], bool],
-              health: Callable[[Place], Health]) -> None:  # fmt: skip
+    def apply(
+        self,
+        servers: tuple[VirtualServerSettings, ...],
+        same: Container[str],
+        suspended: Callable[[VirtualServerSettings], bool],
+        health: Callable[[Place], Health],
+    ) -> None:
         """Check these, and nobody else.
 
         Args:
             servers: all that are configured.
+            same: the names of those that are as they were.
             suspended: whether the checks of a virtual server are to rest.
             health: what is known of a real server already.
         """
@@ -51,6 +57,9 @@ class Checking:
             for real in server.real_servers:
                 place = server.name, real.key
                 known = before.pop(place, {})
+                if known and server.name in same:
+                    self._checkers[place] = known
+                    continue
                 made = {
                     check: known.pop(check) if check in known else self._make(place, check, real, health)
                     for check in real.checks
@@ -61,7 +70,8 @@ class Checking:
                     self._checkers[place] = made
                 if known and made:
                     self._changed(place)  # what one that is gone has found counts no more
-            self.suspend(server, suspended=suspended(server))
+            if server.ha_suspend or server.name not in same:
+                self.suspend(server, suspended=suspended(server))
         for left in before.values():
             for checker in left.values():
                 checker.close()

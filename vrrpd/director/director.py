@@ -109,10 +109,12 @@ class Director:
 
     def apply(self, config: Config) -> None:
         """Make `config` the one in force."""
-        before, wanted = self._services, {key: each for table in self._tables.values() for key, each in table.items()}
-        wanted |= self._present
+        before, tables, present = self._services, self._tables, self._present
         self._take_up(config, before, {})
-        self._retire(wanted.values(), before.values())
+        unlike = [service for name, service in before.items() if self._services.get(name) is not service]
+        wanted = {key: server for service in unlike for key, server in tables[service.settings.name].items()}
+        wanted |= {key: present[key] for key in wanted.keys() & present.keys()}
+        self._retire(wanted.values(), unlike)
         self._draining.lose_sight(self._away)
         self._carry_out()
 
@@ -126,14 +128,18 @@ class Director:
         """
         self._config = config
         self._away = _away(config, self._held)
-        self._services = {
-            server.name: Service(server, before.get(server.name), adopted(server, left))
-            for server in config.virtual_servers
-        }
+        tables, self._services, self._tables = self._tables, {}, {}
+        for settings in config.virtual_servers:
+            name, earlier = settings.name, before.get(settings.name)
+            if earlier and earlier.settings == settings:  # of thousands most are as they were
+                self._services[name], self._tables[name] = earlier, tables[name]
+            else:
+                service = self._services[name] = Service(settings, earlier, adopted(settings, left))
+                self._tables[name] = service.table()
         self._by_key = {key: service for service in self._services.values() for key in service.settings.keys}
-        self._tables = {name: service.table() for name, service in self._services.items()}
         self._served_here = self._find_ourselves()
-        self._checking.apply(config.virtual_servers, self._rests, self._health)
+        same = {name for name, service in self._services.items() if before.get(name) is service}
+        self._checking.apply(config.virtual_servers, same, self._rests, self._health)
         for name, service in self._services.items():
             if name in before or left.keys().isdisjoint(service.settings.keys):
                 self._quorum_changed(service, had=before[name].has_quorum if name in before else True)

@@ -1,18 +1,21 @@
 """The director as a process: forked from the supervisor, which it hears and tells over a socket pair."""
 
 import asyncio
+import contextlib
+import gc
 import logging
 import resource
 import signal
 import socket
+from collections.abc import Iterator
 from functools import partial
 
 import uvloop
 
 from vrrpd.channel import (
     Answer,
-    Apply,
     BeginDirecting,
+    Direct,
     Entered,
     Holds,
     Inbox,
@@ -63,9 +66,11 @@ async def _direct(begin: BeginDirecting, channel: socket.socket, inbox: Inbox) -
     code = EXIT_FAILED
     pages = Pages()
     try:
-        director = Director(loop, begin.config, begin.held, link.send)
-        director.start()
-        pages.apply(begin.config)
+        with _no_garbage():
+            config = begin.config.opened()
+            director = Director(loop, config, begin.held, link.send)
+            director.start()
+        pages.apply(config)
         link.serve(partial(_take, director=director, pages=pages, link=link))
         code = await ended
         await pages.close()
@@ -76,6 +81,17 @@ async def _direct(begin: BeginDirecting, channel: socket.socket, inbox: Inbox) -
         code = EXIT_FAILED
     await link.close()
     return code
+
+
+@contextlib.contextmanager
+def _no_garbage() -> Iterator[None]:
+    """What is made meanwhile stays, maybe 100,000 objects: to look for garbage there takes longer than all the work."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def _pass_over(_number: int, _frame: object) -> None:
@@ -105,9 +121,11 @@ def _do(message: Message, director: Director, pages: Pages, link: SupervisorLink
         task = asyncio.get_running_loop().create_task(_tell_status(message.request, director, link))
         _telling.add(task)
         task.add_done_callback(_telling.discard)
-    elif isinstance(message, Apply):
-        director.apply(message.config)
-        pages.apply(message.config)
+    elif isinstance(message, Direct):
+        with _no_garbage():
+            config = message.config.opened()
+            director.apply(config)
+        pages.apply(config)
         link.send(Answer(message.request))
     elif isinstance(message, Ping):
         link.send(Answer(message.request))

@@ -48,6 +48,8 @@ class Scheduler(StrEnum):
     NQ = "nq"
     FO = "fo"
     OVF = "ovf"
+    TWOS = "twos"
+    """Younger than the others; not every distribution builds it."""
 
 
 CONSISTENT = (Scheduler.MH, Scheduler.SH)

@@ -4,13 +4,14 @@ What the kernel has of ours is remembered, so that a change costs the messages i
 do to our part is drift: it is found when a step is refused, or by `resync`, and mended.
 """
 
+import errno
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
 
 from msgspec import Struct
 
 from vrrpd.ipvs.model import Table, VirtualServer, VirtualServerKey
-from vrrpd.ipvs.plan import Step, place_of, plan, shown_step
+from vrrpd.ipvs.plan import AddVirtualServer, EditVirtualServer, Step, place_of, plan, shown_step
 
 
 class Kernel(Protocol):
@@ -123,4 +124,13 @@ class Reconciler:
 
 
 def _refusals(failed: Iterable[tuple[Step, OSError]]) -> tuple[Refusal, ...]:
-    return tuple(Refusal(step, error.strerror or str(error)) for step, error in failed)
+    return tuple(Refusal(step, _reason(step, error)) for step, error in failed)
+
+
+def _reason(step: Step, error: OSError) -> str:
+    if error.errno == errno.ENOENT and isinstance(step, AddVirtualServer | EditVirtualServer):
+        scheduler = step.server.scheduler
+        return (
+            f"the kernel has no scheduler {scheduler}: it needs the module ip_vs_{scheduler}, or use another lvs_sched"
+        )
+    return error.strerror or str(error)

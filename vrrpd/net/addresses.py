@@ -83,12 +83,15 @@ def requests(
         ("IFA_FLAGS", flags),
         ("IFA_PROTO", ADDRESS_PROTOCOL),
     ]
-    attributes.append(("IFA_CACHEINFO", {"ifa_preferred": lifetime, "ifa_valid": lifetime}))
+    # Not preferred to any other: what the host sends by itself is not to come from an address that moves, nor are the
+    # tunnels of IPVS. IPv4 has no such thing: there the kernel prefers the first address of a network.
+    preferred, ever = (0, 0) if address.version == 6 else (lifetime, LIFETIME_INFINITE)
+    attributes.append(("IFA_CACHEINFO", {"ifa_preferred": preferred, "ifa_valid": lifetime}))
     add = _encode(RTM_NEWADDR, NLM_F_REQUEST | NLM_F_CREATE | NLM_F_EXCL, address, attributes)
     renew = bytearray(add)
     struct.pack_into("=H", renew, _FLAGS_AT, NLM_F_REQUEST | NLM_F_REPLACE)
     perpetuate = renew.copy()
-    struct.pack_into("=II", perpetuate, len(add) - _CACHEINFO_SIZE, LIFETIME_INFINITE, LIFETIME_INFINITE)
+    struct.pack_into("=II", perpetuate, len(add) - _CACHEINFO_SIZE, ever, LIFETIME_INFINITE)
     return AddressRequests(
         add=add,
         renew=bytes(renew),

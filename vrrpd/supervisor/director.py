@@ -5,8 +5,8 @@ import socket
 from collections import deque
 from collections.abc import Callable
 
-from vrrpd.channel import Apply, BeginDirecting, Entered, Holds, Message, TellStatus
-from vrrpd.config.model import Config
+from vrrpd.channel import BeginDirecting, Direct, Entered, Holds, Message, TellStatus
+from vrrpd.config.sealed import SealedConfig
 from vrrpd.ledger import RouterKey
 from vrrpd.supervisor.best_effort import BestEffort
 from vrrpd.supervisor.requests import Answered
@@ -22,7 +22,7 @@ class Directing(BestEffort):
         self, selector: selectors.BaseSelector, let_go: Callable[[], None], said: Callable[[Message], None]
     ) -> None:
         super().__init__("director", selector, let_go, said)
-        self._config: Config | None = None
+        self._config: SealedConfig | None = None
         self._held: frozenset[RouterKey] = frozenset()
         self._news: set[RouterKey] = set()
         """The routers of which the present speaker has said whether they hold their addresses."""
@@ -40,14 +40,15 @@ class Directing(BestEffort):
         assert self._config
         return BeginDirecting(self._config, self._held)
 
-    def configure(self, config: Config, answered: Answered = lambda _: None) -> None:
+    def configure(self, config: SealedConfig, answered: Answered = lambda _: None) -> None:
         """This is the configuration now; a director is started when there is something to direct, or to clear away."""
         self._config = config
         if self.child:
-            self.ask(lambda request: Apply(request, config), answered)
+            self.ask(lambda request: Direct(request, config), answered)
             return
-        needed = config.http or config.virtual_servers or any(instance.notify for instance in config.instances)
-        if (needed or config.belongings.exists()) and not self.wanted:
+        speakers = config.speakers
+        needed = speakers.http or config.hashes or any(instance.notify for instance in speakers.instances)
+        if (needed or speakers.belongings.exists()) and not self.wanted:
             self.start()
         answered({})
 

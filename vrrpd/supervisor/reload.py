@@ -3,7 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from vrrpd.config.model import Config
+from vrrpd.config.problems import ConfigError
+from vrrpd.config.sealed import SealedConfig
+from vrrpd.supervisor.apart import ApartError
 
 GLOBAL_SETTINGS = ("http", "vip_lease", "realtime_priority", "memory_lock", "node_settings", "resync_interval")
 """Keys that concern the whole host, and that a reload changes."""
@@ -31,14 +33,22 @@ def _listed(names: Sequence[str]) -> str:
     return ", ".join(names[:_NAMES_MAX]) + (f" and {more} more" if more > 0 else "")
 
 
-def changes(before: Config, after: Config) -> dict[str, list[str]]:
+def changes(before: SealedConfig, after: SealedConfig) -> dict[str, list[str]]:
     """What is other than it was, but for the virtual routers: settings, and virtual servers by what becomes of them."""
-    old = {server.name: server for server in before.virtual_servers}
-    new = {server.name: server for server in after.virtual_servers}
+    old, new = before.hashes, after.hashes
+    was, will = before.speakers, after.speakers
     return {
-        "settings": [key for key in GLOBAL_SETTINGS if getattr(after, key) != getattr(before, key)],
-        "at the next start": ["control_socket"] if after.control_socket != before.control_socket else [],
+        "settings": [key for key in GLOBAL_SETTINGS if getattr(will, key) != getattr(was, key)],
+        "at the next start": ["control_socket"] if will.control_socket != was.control_socket else [],
         "virtual servers added": [name for name in new if name not in old],
-        "virtual servers changed": [name for name, server in new.items() if name in old and old[name] != server],
+        "virtual servers changed": [name for name, known in new.items() if old.get(name, known) != known],
         "virtual servers removed": [name for name in old if name not in new],
     }
+
+
+def refusal(error: ConfigError | ApartError) -> dict[str, Any]:
+    """The answer where the file could not be used."""
+    if isinstance(error, ApartError):
+        return {"ok": False, "error": f"the file could not be read; nothing changed: {error}"}
+    problems = [str(problem) for problem in error.problems]
+    return {"ok": False, "error": "the configuration has errors; nothing changed", "problems": problems}

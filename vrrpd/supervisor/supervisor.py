@@ -32,21 +32,22 @@ from vrrpd.channel import (
     Stop,
     TellStatus,
 )
-from vrrpd.config.load import load
 from vrrpd.config.model import Config
-from vrrpd.config.problems import ConfigError
+from vrrpd.config.sealed import SealedConfig
 from vrrpd.ledger import Ledger, RouterKey
 from vrrpd.speaker import process as speaker_process
 from vrrpd.speaker.status import fault_status
 from vrrpd.supervisor import log as log_output
+from vrrpd.supervisor.apart import Apart
 from vrrpd.supervisor.best_effort import BestEffort
 from vrrpd.supervisor.child import EXIT_FAILED, Child
 from vrrpd.supervisor.claim import claim_namespace
-from vrrpd.supervisor.control import Connection, ControlError, ControlServer
+from vrrpd.supervisor.control import Connection, ControlServer
 from vrrpd.supervisor.director import Directing
 from vrrpd.supervisor.log import hand_on
 from vrrpd.supervisor.notify import notify
-from vrrpd.supervisor.reload import UNTOUCHED, changes, summary, with_directors
+from vrrpd.supervisor.reading import Outcome, Reading
+from vrrpd.supervisor.reload import UNTOUCHED, changes, refusal, summary, with_directors
 from vrrpd.supervisor.requests import Requests
 from vrrpd.supervisor.resign import resign_apart
 from vrrpd.supervisor.show import show
@@ -84,9 +85,9 @@ class Supervisor:
         ControlError: the control socket cannot be had.
     """
 
-    def __init__(self, origin: Path | Settings, config: Config) -> None:
+    def __init__(self, origin: Path | Settings, config: SealedConfig) -> None:
         self._origin = origin
-        self._config = config
+        self._sealed = config
         self._selector = selectors.DefaultSelector()
         self._commands: dict[str, Callable[[Connection], None]] = {
             "status": self._status,
@@ -94,22 +95,26 @@ class Supervisor:
             "reload": self._reload,
             "drain": partial(self._set_drained, drained=True),
             "undrain": partial(self._set_drained, drained=False),
-            "show": lambda connection: show(connection, self._config),
+            "show": lambda connection: show(connection, self._sealed, self._apart),
         }
-        self._control = ControlServer(config.control_socket, self._selector, self._commands)
+        self._control = ControlServer(self._config.control_socket, self._selector, self._commands)
         try:
             self._only_one = claim_namespace()
-        except ControlError:
+        except BaseException:  # SystemExit, where a signal ends it while it waits
             self._control.close()
             raise
         self._speaker: Child | None = None
         self._dying: set[Child] = set()
         """Speakers that another has replaced, and that the kernel has not cleared away yet."""
         self._standby = Standby(self._selector, partial(self._fork, standby=True))
+        self._apart = Apart(self._selector, self._let_go_in_child)
         self._director = Directing(self._selector, self._let_go_in_child, self._director_says)
         self._watcher: Watching | None = None
+        self._reading: Reading | None = None
         if isinstance(origin, Settings):
             self._watcher = Watching(origin, config, self._selector, self._let_go_in_child, self._apply)
+        else:
+            self._reading = Reading(origin, self._apart)
         self._transitions = Transitions(self._tell_of)
         self._burdens: Mapping[RouterKey, int] = {}
         self._ever_started = False
@@ -144,6 +149,7 @@ class Supervisor:
         finally:
             signal.set_wakeup_fd(-1)
             self._standby.dismiss()
+            self._apart.close()
             self._control.close()
             self._selector.close()
             wake.close()
@@ -151,7 +157,14 @@ class Supervisor:
         return self._exit_code
 
     def _pause(self) -> float | None:
-        times = [self._start_at, self._kill_at, self._standby.due, self._requests.due, log_output.due()]
+        times = [
+            self._start_at,
+            self._kill_at,
+            self._standby.due,
+            self._requests.due,
+            self._apart.due,
+            log_output.due(),
+        ]
         times += (child.due for child in self._best_effort)
         due = [when for when in times if when is not None]
         return max(0.0, min(due) - time.monotonic()) if due else None
@@ -171,6 +184,7 @@ class Supervisor:
         for child in self._best_effort:
             child.do_what_is_due(now)
         self._requests.give_up(now)
+        self._apart.do_what_is_due(now)
         log_output.write_waiting()
 
     @property
@@ -218,6 +232,7 @@ class Supervisor:
                 child.close()
         for end in self._wake:
             end.close()
+        self._apart.close_in_child()
         self._control.abandon()
         self._selector.close()
 
@@ -245,7 +260,7 @@ class Supervisor:
             notify("READY=1")
             self._keep_standby()
             if not self._director.wanted:  # after the speakers: they are waited for
-                self._director.configure(self._config)
+                self._director.configure(self._sealed)
             if self._watcher and not self._watcher.wanted:
                 self._watcher.start()
         elif isinstance(message, Answer):
@@ -336,7 +351,7 @@ class Supervisor:
     def _signalled(self, wake: socket.socket) -> None:
         for number in wake.recv(64):
             if number == signal.SIGHUP and not self._stopping:
-                self._reload_on_signal()
+                self._load_and_apply(_told_already)
             elif number in (signal.SIGTERM, signal.SIGINT):
                 self._stop()
 
@@ -444,26 +459,12 @@ class Supervisor:
         }
 
     def _reload(self, connection: Connection) -> None:
-        if self._refuse_when_stopping(connection):
-            return
-        try:
+        if not self._refuse_when_stopping(connection):
             self._load_and_apply(connection.answer)
-        except ConfigError as error:
-            log.error("reload refused, nothing changed:\n%s", error)  # noqa: TRY400
-            problems = [str(problem) for problem in error.problems]
-            connection.answer(
-                {"ok": False, "error": "the configuration has errors; nothing changed", "problems": problems}
-            )
-
-    def _reload_on_signal(self) -> None:
-        try:
-            self._load_and_apply(lambda answer: None if answer["ok"] else log.error("reload: %s", answer["error"]))
-        except ConfigError as error:
-            log.error("reload refused, nothing changed:\n%s", error)  # noqa: TRY400
 
     def _load_and_apply(self, reply: Reply) -> None:
-        origin = self._origin
-        if isinstance(origin, Settings):
+        reading, origin = self._reading, self._origin
+        if reading is None:
             error = f"there is no file to reload: the configuration is what {origin} says, and follows it by itself"
             reply({"ok": False, "error": error})
             return
@@ -473,41 +474,57 @@ class Supervisor:
                 log.info("reloaded %s: %s", origin, summary(answer["result"]))
             reply(answer)
 
-        self._apply(load(origin), applied)
+        def read(outcome: Outcome) -> None:
+            if self._stopping:
+                reply({"ok": False, "error": "the daemon is stopping"})
+            elif isinstance(outcome, SealedConfig):
+                self._apply(outcome, applied)
+            else:
+                log.error("reload refused, nothing changed:\n%s", outcome)
+                reply(refusal(outcome))
 
-    def _apply(self, config: Config, reply: Reply) -> None:
+        reading.read(read)
+
+    @property
+    def _config(self) -> Config:
+        """The configuration in force, without virtual servers, which are none of the supervisor's business."""
+        return self._sealed.speakers
+
+    def _apply(self, config: SealedConfig, reply: Reply) -> None:
         """Make `config` the one in force; the reply says what that came to."""
-        before = self._config
+        before = self._sealed
         changed = changes(before, config)
-        config = replace(config, control_socket=before.control_socket)
+        config = replace(config, speakers=replace(config.speakers, control_socket=before.speakers.control_socket))
 
         def applied(answer: dict[str, Any]) -> None:
             if answer["ok"]:
                 answer["result"] |= changed
             # The one that is in force by now: another reload may have overtaken this one.
-            self._director.configure(self._config, lambda directors: reply(with_directors(answer, directors)))
+            self._director.configure(self._sealed, lambda directors: reply(with_directors(answer, directors)))
 
-        self._config = config
+        self._sealed = config
         if self._speaker is None:  # the next one begins with it
             applied({"ok": True, "result": {}})
-        elif _speakers(config) == _speakers(before):
+        elif _spoken(config.speakers) == _spoken(before.speakers):
             applied({"ok": True, "result": dict(UNTOUCHED)})
         else:
-            self._ask(lambda request: Apply(request, _speakers(config)), applied)
+            self._ask(lambda request: Apply(request, _spoken(config.speakers)), applied)
             self._standby.renew_soon()
+
+
+def _spoken(config: Config) -> Config:
+    """Without what means nothing to the speaker."""
+    nothing = Config(())
+    return replace(
+        config, http=nothing.http, node_settings=nothing.node_settings, resync_interval=nothing.resync_interval
+    )
+
+
+def _told_already(answer: dict[str, Any]) -> None:
+    """A signal wants no answer; what is wrong with the file is in the log."""
+    if not answer["ok"] and "problems" not in answer:
+        log.error("reload: %s", answer["error"])
 
 
 def _note_only(_number: int, _frame: object) -> None:
     """Signals are handled by their number on the wake-up descriptor; this keeps their default action away."""
-
-
-def _speakers(config: Config) -> Config:
-    """Without what is not the speaker's, which may be too much for it to take in between two adverts."""
-    nothing = Config(())
-    return replace(
-        config,
-        virtual_servers=nothing.virtual_servers,
-        http=nothing.http,
-        node_settings=nothing.node_settings,
-        resync_interval=nothing.resync_interval,
-    )

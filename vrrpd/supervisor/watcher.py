@@ -8,7 +8,7 @@ from typing import Any
 
 from vrrpd.agent.settings import Settings
 from vrrpd.channel import BeginWatching, Configured, LogLine, Message, TellStatus
-from vrrpd.config.model import Config
+from vrrpd.config.sealed import SealedConfig
 from vrrpd.supervisor.best_effort import BestEffort
 from vrrpd.supervisor.log import hand_on
 from vrrpd.supervisor.reload import summary
@@ -33,10 +33,10 @@ class Watching(BestEffort):
     def __init__(
         self,
         settings: Settings,
-        config: Config,
+        config: SealedConfig,
         selector: selectors.BaseSelector,
         let_go: Callable[[], None],
-        apply: Callable[[Config, Reply], None],
+        apply: Callable[[SealedConfig, Reply], None],
     ) -> None:
         super().__init__("watcher", selector, let_go, self._says_news)
         self.settings = settings

@@ -2,9 +2,11 @@
 
 import errno
 import itertools
+import os
 import subprocess
 from collections.abc import Iterator
 from ipaddress import ip_address
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -32,6 +34,11 @@ from vrrpd.protocol.advert import Family
 
 IPVSADM_METHODS = {Method.NAT: "-m", Method.TUN: "-i", Method.DR: "-g"}
 IPVSADM_PROTOCOLS = {Protocol.TCP: "-t", Protocol.UDP: "-u", Protocol.SCTP: "--sctp-service"}
+MODULES = Path("/lib/modules", os.uname().release, "kernel/net/netfilter/ipvs")
+if not MODULES.exists():
+    MODULES = Path("/usr/lib/uml/modules", os.uname().release, "kernel/net/netfilter/ipvs")
+THERE = {scheduler for scheduler in Scheduler if [*MODULES.glob(f"ip_vs_{scheduler}.ko*")]}
+"""What this kernel was built with."""
 HTTP = ServiceAddress(Protocol.TCP, ip_address("192.0.2.100"), 80)
 
 
@@ -76,7 +83,7 @@ def words(line: str) -> str:
     return " ".join(line.split()).replace(" --tun-type ipip", "")
 
 
-@pytest.mark.parametrize("scheduler", Scheduler, ids=str)
+@pytest.mark.parametrize("scheduler", sorted(THERE), ids=str)
 @pytest.mark.parametrize("family", Family, ids=lambda family: f"ipv{family.value}")
 def test_every_scheduler_method_and_protocol(ipvs: Ipvs, scheduler: Scheduler, family: Family) -> None:
     address = ip_address("192.0.2.100" if family is Family.IPV4 else "2001:db8::100")
@@ -144,9 +151,14 @@ def test_a_refusal_names_its_step_and_the_others_are_taken(ipvs: Ipvs) -> None:
     assert [*ipvs.table()[HTTP].real_servers] == [second]
 
 
-def test_an_unknown_scheduler_is_refused(ipvs: Ipvs) -> None:
-    ((_, error),) = ipvs.apply((AddVirtualServer(VirtualServer(HTTP, scheduler="nonsense")),))
-    assert error.errno == errno.ENOENT
+@pytest.mark.parametrize("scheduler", ["nonsense", Scheduler.TWOS])
+def test_a_scheduler_that_the_kernel_lacks_is_named(ipvs: Ipvs, scheduler: str) -> None:
+    if scheduler in THERE:
+        pytest.fail(f"this kernel has {scheduler}: it belongs to the matrix")
+    reconciler = Reconciler(ipvs)
+    reconciler.want({HTTP: VirtualServer(HTTP, scheduler=scheduler)})
+    (refusal,) = reconciler.refusals
+    assert f"the kernel has no scheduler {scheduler}: it needs the module ip_vs_{scheduler}" in str(refusal)
 
 
 def test_the_reconciler_mends_what_others_do_and_leaves_what_is_theirs(ipvs: Ipvs) -> None:

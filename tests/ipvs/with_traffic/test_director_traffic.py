@@ -2,13 +2,14 @@
 
 import socket
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from tests.ipvs.on_kernel.directors import VIP, Director, director, virtual_server, wait_for_master
+from tests.ipvs.on_kernel.directors import VIP, VIP6, Director, director, virtual_server, wait_for_master
 from tests.ipvs.served import address, answer, echoes, real_servers, who
-from tests.ipvs.servers import serve, serve_datagrams
+from tests.ipvs.servers import listens, serve, serve_datagrams
 from tests.peers import eventually
 from vrrpd.lan.hosts import Host, Lan
 
@@ -125,3 +126,19 @@ def test_udp(lan: Lan, client: Host, one: Director) -> None:
         return len(heard) == 2
 
     eventually(both_answer, "both answer")
+
+
+def test_a_tunnel_over_ipv6_does_not_come_from_the_virtual_address(lan: Lan, client: Host, tmp_path: Path) -> None:
+    real_server = lan.host("s1")
+    own = next(str(entry.ip) for entry in real_server.addresses() if entry.version == 6 and not entry.ip.is_link_local)
+    real_server.run(["ip", "link", "add", "tunnel", "type", "ip6tnl", "local", own])
+    real_server.set_link("tunnel", state="up")
+    real_server.add_address(f"{VIP6}/128", "tunnel")
+    serve(real_server, 80)
+    eventually(partial(listens, real_server, own, 80), "the real server listens")
+    one = director(lan, "r1", tmp_path, f"{VIP6}/128")
+    one.run_with(virtual_server(VIP6, 80, reals=(own,), lvs_method="TUN"))
+    wait_for_master(one)
+    eventually(lambda: one.weights(address=VIP6) == {own: 1}, "it is programmed")
+    with client.call(socket.create_connection, (VIP6, 80), 20) as connection:
+        assert connection.recv(64).decode().split()[0] == "s1"
