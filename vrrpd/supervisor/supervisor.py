@@ -202,7 +202,7 @@ class Supervisor:
             log.critical("cannot fork a speaker: %s; next try in %g s", error.strerror, FORK_RETRY_DELAY)
             self._start_at = time.monotonic() + FORK_RETRY_DELAY
             return
-        speaker.send(Begin(_speakers(self._config), self._drained, self._burdens))
+        speaker.send(Begin(_spoken(self._config), self._drained, self._burdens))
         speaker.born = time.monotonic()
         self._speaker = speaker
         self._director.hear_news()
@@ -218,7 +218,7 @@ class Supervisor:
         code = EXIT_FAILED
         try:
             self._let_go_in_child()
-            code = speaker_process.run(_speakers(self._config), channel, self._ledger, standby=standby)
+            code = speaker_process.run(_spoken(self._config), channel, self._ledger, standby=standby)
         except BaseException:
             log.exception("the speaker failed; please report this")
         finally:
