@@ -1,7 +1,7 @@
 # Everything runs in .venv, which is made from the lock files. Debian packages that the tests need are installed as root.
 BIN := .venv/bin
 
-.PHONY: demo test test-ipvs test-kube test-deploy test-cluster lint fmt bench bench-full bench-speaker bench-ipvs soak clean
+.PHONY: demo test test-ipvs test-kube test-deploy test-cluster lint fmt bench bench-full bench-speaker bench-agent bench-ipvs soak clean
 
 demo: .venv/installed  ## live failovers of real routers in namespaces, and their outage; DEMO="--fault all"
 	$(BIN)/vrrpd demo $(DEMO)
@@ -20,12 +20,12 @@ test-kube: .venv/installed-dev  ## the agent on a real kube-apiserver, which is 
 	$(BIN)/pytest -m kube tests/kube
 
 test-deploy: .venv/installed-dev  ## deploy/: rendered, tried on a real kube-apiserver, the image made and run; as root
-	.ci/packages etcd-server etcd-client openssl util-linux mount prometheus
+	.ci/packages etcd-server etcd-client openssl util-linux mount mmdebstrap prometheus
 	$(BIN)/python -m tests.kube.binary kube-apiserver kubectl helm
 	$(BIN)/pytest -m deploy tests/deploy
 
 test-cluster: .venv/installed-dev  ## the DaemonSet on real kubelets, built once; four minutes then, as root
-	.ci/packages etcd-server etcd-client openssl util-linux mount containerd runc containernetworking-plugins busybox-static
+	.ci/packages etcd-server etcd-client openssl util-linux mount mmdebstrap containerd runc containernetworking-plugins busybox-static
 	$(BIN)/python -m tests.kube.binary kube-apiserver kube-controller-manager kube-scheduler kubectl kubelet helm
 	unshare --pid --fork --kill-child --mount-proc $(BIN)/pytest -m cluster tests/cluster  # whose end is that of all
 
@@ -39,7 +39,7 @@ fmt: .venv/installed-dev
 	$(BIN)/ruff format
 
 BENCH_OUT := --out bench-results/$(shell date +%Y%m%d-%H%M%S)
-BENCH_QUICK := --runs 4 --scale quick --figures quick
+BENCH_QUICK := --runs 3 --scale quick --figures quick
 BENCH_FULL := --advert 1,0.1,0.01 --runs 20 --scale --figures --ipvs --kubernetes
 
 bench: .venv/installed-dev  ## failover of vrrpd, keepalived and FRR side by side; ten minutes, as root; BENCH="--fault stop"
@@ -59,6 +59,11 @@ bench-speaker: .venv/installed-dev  ## vrrpd beside keepalived, held to ratios; 
 bench-ipvs: .venv/installed-dev  ## large tables of virtual servers, beside keepalived's; ten minutes, as root
 	.ci/packages keepalived user-mode-linux kmod ipvsadm iproute2
 	$(BIN)/python -m benchmarks.ipvs $(BENCH)
+
+bench-agent: .venv/installed-dev  ## the agent in a cluster with 5,000 slices; five minutes, as root
+	.ci/packages etcd-server etcd-client openssl util-linux keepalived
+	$(BIN)/python -m tests.kube.binary
+	$(BIN)/python -m benchmarks.agent $(BENCH)
 
 soak: .venv/installed-dev  ## 10^5 random fault episodes of the protocol core, or EPISODES=, SEED=, JOBS=; minutes
 	$(BIN)/python -m tests.simulation.soak $(EPISODES:%=--episodes %) $(SEED:%=--seed %) $(JOBS:%=--jobs %)

@@ -46,8 +46,15 @@ _PROGRAMS = {
         "runc": "runc",
         "/usr/lib/cni/bridge": "containernetworking-plugins",
         "busybox": "busybox-static",
+        "mmdebstrap": "mmdebstrap",
     },
-    "deploy": {**_API_SERVER, "promtool": "prometheus", "unshare": "util-linux", "mount": "mount"},
+    "deploy": {
+        **_API_SERVER,
+        "promtool": "prometheus",
+        "unshare": "util-linux",
+        "mount": "mount",
+        "mmdebstrap": "mmdebstrap",
+    },
 }
 _BUILT = {
     "kube": (KUBE_APISERVER,),

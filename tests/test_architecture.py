@@ -114,6 +114,14 @@ def test_only_a_check_that_needs_them_brings_heavy_libraries() -> None:
     assert not HEAVY & set(printed.split())
 
 
+@pytest.mark.parametrize("module", ["vrrpd.cli.agent", "vrrpd.cli.run"])
+def test_what_the_speaker_is_forked_from_has_no_heavy_libraries(module: str) -> None:
+    """Of the agent's processes only the watcher asks an API server; it imports for itself what that takes."""
+    code = f"import sys, {module}; print(*{{name.partition('.')[0] for name in sys.modules}})"
+    printed = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+    assert not HEAVY & set(printed.split())
+
+
 CLOCKS = {"time", "datetime"}
 MONOTONIC = {"time.sleep", "time.monotonic", "time.CLOCK_MONOTONIC"}
 

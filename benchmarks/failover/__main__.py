@@ -6,7 +6,7 @@ python -m benchmarks.failover --report DIR           write the report of a resul
 
 import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -28,9 +28,9 @@ EXAMPLE: Final = """examples:
 T = TypeVar("T")
 
 
-def main() -> int:
-    """Measure and report; returns the exit code."""
-    arguments = _parser().parse_args()
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measure and report what `argv` asks for (default: the process's own arguments); returns the exit code."""
+    arguments = _parser().parse_args(argv)
     try:
         if arguments.report is not None:
             from benchmarks.failover.session import report  # noqa: PLC0415

@@ -158,7 +158,7 @@ FAULTS: Final = {
         ),
         Fault(
             "reload",
-            "one more address and another priority",
+            "one more address and another priority, of the master alone",
             _nothing,
             _reload,
             _reload_back,

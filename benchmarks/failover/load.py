@@ -24,7 +24,7 @@ _LOSS_RULES: Final = """
 table netdev burden {{
     chain ingress {{
         type filter hook ingress device eth0 priority 0;
-        meta protocol {{ ip, ip6 }} meta l4proto 112 numgen random mod 1000 < {permille} counter drop
+        meta protocol {{ ip, ip6 }} meta l4proto 112 numgen random mod 1000 <= {highest} counter drop
     }}
 }}
 """
@@ -69,7 +69,7 @@ class Load(Struct, frozen=True):
         """
         for router in arena.routers:
             if self.kind == "loss":
-                rules = _LOSS_RULES.format(permille=round(self.amount * 10))
+                rules = _LOSS_RULES.format(highest=round(self.amount * 10) - 1)
                 _checked(router.host.run(["nft", "-f", "-"], check=False, stdin=_file_of(rules)), self.name)
             elif self.kind == "delay":
                 netem = ["tc", "qdisc", "add", "dev", "eth0", "root", "netem", "delay", f"{self.amount:g}ms"]
@@ -85,7 +85,7 @@ def parse(text: str) -> Load:
     if text in {"cpu", "memory"}:
         return Load(text, text)
     found = re.fullmatch(r"(loss|delay)=(\d+(?:\.\d+)?)", text)
-    if not found or (found[1] == "loss" and float(found[2]) > 100):
+    if not found or (found[1] == "loss" and not 0.1 <= float(found[2]) <= 100):
         raise ValueError(f"{text!r} is no load: cpu, memory, loss=PERCENT and delay=MILLISECONDS are")
     return Load(text, found[1], float(found[2]))
 

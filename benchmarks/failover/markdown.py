@@ -98,7 +98,8 @@ def for_readme(results: Results) -> str:
     runs = [cell.figures["outage_ms"].n for cell in by_place.values() if "outage_ms" in cell.figures]
     about = (
         f"Median / 90th percentile / worst of {min(runs)} to {max(runs)} runs at advert_int {interval:g} s, "
-        "a ping every millisecond; one number where they are the same. "
+        "a ping every millisecond; one number where they are the same. Undone: while the fault is undone and the "
+        "master comes back, if anything is lost then. "
         f"Linux {machine['kernel']}, {machine['processors']} processors, {machine['date'][:10]}."
     )
     return f"{rows_of(heads, rows)}\n\n{about}"
@@ -107,7 +108,9 @@ def for_readme(results: Results) -> str:
 def _outage(cell: Cell | None) -> str:
     if cell is None or "outage_ms" not in cell.figures:
         return "-"
-    return spread(cell.figures["outage_ms"]) + (" (or more)" if cell.not_restored else "")
+    shown = spread(cell.figures["outage_ms"]) + (" (or more)" if cell.not_restored else "")
+    back = cell.figures.get("back_outage_ms")
+    return f"{shown}; undone {spread(back)}" if back and back.worst else shown
 
 
 def in_readme(text: str, figures: str) -> str:

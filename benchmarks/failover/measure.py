@@ -179,6 +179,8 @@ def _change(adverts: Adverts, span: Span, arena: Arena) -> dict[str, Any]:
     resigned = old.resigned is not None and span.start <= old.resigned <= new.start
     said = [at for at, router, priority in adverts.heard if router == old.router and at < new.start and priority]
     last = old.resigned if resigned and old.resigned is not None else said[-1]
+    if not resigned and new.start - last < arena.setting.advert_int:
+        return {"successor": new.router}  # the old one goes on: nobody's time was over
     priority = next(router.routers[0].priority for router in arena.routers if router.host.name == new.router)
     announced = adverts.announced(max(last, span.start))
     return {

@@ -3,6 +3,7 @@
 import argparse
 import os
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,6 +16,7 @@ from benchmarks.failover.report import write_report
 from benchmarks.failover.results import NAME, RUNS, SCHEMA, Results, ResultsError, load, machine, save
 from benchmarks.failover.setting import REFERENCE, Setting
 from benchmarks.failover.speakers import BUILT_IN, Speaker, SpeakerError, find
+from benchmarks.figures import Figure
 
 BASELINE: Final = "keepalived"
 QUICK_SIZES: Final = scale.Sizes(
@@ -78,12 +80,14 @@ class Session:
         results.versions |= versions
         results.baseline = baseline
         resumed(results, self._directory)
+        results.runs = [run for run in results.runs if not run.noisy]  # perhaps it is quieter now
         return results
 
     def run(self) -> int:
         """Measure; whatever ends it, what is done is kept and reported. Returns the exit code."""
+        whole = False
         try:
-            self._measure()
+            whole = self._measure()
         finally:
             save(self._results, self._directory)
             (self._directory / RUNS).unlink(missing_ok=True)
@@ -91,19 +95,20 @@ class Session:
             print(table(self._results))
         for note in self._results.not_measured:
             self._console.print(f"not measured: {note}", markup=False, soft_wrap=True)
-        return 1 if self._results.not_measured else 0
+        return 0 if whole else 1
 
-    def _measure(self) -> None:
+    def _measure(self) -> bool:
         arguments = self._arguments
         # An installed package comes with its bytecode; a checkout may be told to keep none.
         os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
         with tempfile.TemporaryDirectory(prefix="failover-bytecode-") as bytecode:
             os.environ["PYTHONPYCACHEPREFIX"] = bytecode
-            carry_out(self._plan, self._results, self._directory, self._console)
+            whole = carry_out(self._plan, self._results, self._directory, self._console)
             save(self._results, self._directory)
             if arguments.scale:
                 self._scale(scale.Sizes() if arguments.scale == "full" else QUICK_SIZES)
             self._figures()
+        return whole
 
     def _scale(self, sizes: scale.Sizes) -> None:
         todo = scale.jobs(self._plan.speakers, sizes)
@@ -114,13 +119,12 @@ class Session:
             scale.carry_out(todo, self._results, Path(scratch), step)
 
     def _figures(self) -> None:
-        """What the programs beside this one measure, of vrrpd and keepalived."""
+        """What the programs beside this one measure; what was measured of it before is replaced."""
         if not (self._arguments.figures or self._arguments.ipvs or self._arguments.kubernetes):
             return
         # They bring the tests' User-Mode Linux and API server along.
         from benchmarks import ipvs, kubernetes, speaker  # noqa: PLC0415
 
-        self._results.figures.clear()
         if self._arguments.figures:
             counts = speaker.QUICK if self._arguments.figures == "quick" else {}
             measures = [
@@ -130,12 +134,17 @@ class Session:
             ]
             with tempfile.TemporaryDirectory() as scratch, progress(self._console, len(measures), "figures") as step:
                 for name, measure, runs in measures:
-                    self._results.figures += [one.as_dict() for one in measure(Path(scratch) / name, runs)]
+                    self._keep(measure(Path(scratch) / name, runs))
                     step(name)
         if self._arguments.ipvs:
-            self._results.figures += [one.as_dict() for one in ipvs.measure(5000, 10, 3)]
+            self._keep(ipvs.measure(5000, 10, 3))
         if self._arguments.kubernetes:
-            self._results.figures += [one.as_dict() for one in kubernetes.measure(5000, 5)]
+            self._keep(kubernetes.measure(5000, 5))
+
+    def _keep(self, figures: Sequence[Figure]) -> None:
+        names = {figure.name for figure in figures}
+        others = [one for one in self._results.figures if one["name"] not in names]
+        self._results.figures = [*others, *(figure.as_dict() for figure in figures)]
 
 
 def report(directory: Path) -> None:

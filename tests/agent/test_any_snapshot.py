@@ -60,6 +60,7 @@ SERVICES = st.builds(
     st.sampled_from([0, 1, 10800, -1, 1 << 40]),
     st.booleans(),
     ANNOTATIONS,
+    st.lists(ADDRESSES, max_size=1).map(tuple),
 )
 ENDPOINTS = st.builds(Endpoint, ADDRESSES, st.booleans(), st.booleans(), st.booleans(), NODE_NAMES)
 SLICES = st.builds(

@@ -247,3 +247,16 @@ def test_an_address_that_is_a_nodes_own_is_taken_from_nobody() -> None:
         "172.16.40.13: it is the own address of node bs-03; use one that is free",
         "2001-db8--11: it is the own address of node bs-01; use one that is free",
     ]
+
+
+def test_what_kube_proxy_serves_is_held_and_left_to_it() -> None:
+    theirs = replace(SERVICE, external=("203.0.113.1", VIP))
+    translation = translated(snapshot({VIP: "default/web"}, service=theirs))
+    assert [str(vip) for vip in translation.config.instances[0].virtual_ipaddress] == [f"{VIP}/32"]
+    assert not translation.config.virtual_servers
+    (problem,) = translation.problems
+    assert str(problem).startswith(
+        f"ConfigMap default/vip-configmap: {VIP}: it is an external address of service default/web"
+    )
+    clean(snapshot({VIP: ""}, service=theirs))  # who says nothing means that
+    assert clean(snapshot({"172.16.40.34": "default/web"}, service=theirs)).config.virtual_servers

@@ -4,7 +4,8 @@
 
 SIGTERM: the address goes, then a resignation. A peer that hears one has the address `TAKEOVER_AFTER` seconds later. One
 that hears nothing for as long as RFC 9568 says takes over as well, and a better one that comes back is given way to.
-The journal has a line `WHAT TIME` for each address that has come or gone, `time.monotonic()`.
+The journal has a line `WHAT FROM TO` for each time that the address has come or gone: `time.monotonic()` just before
+and just after.
 """
 
 import select
@@ -81,23 +82,26 @@ class Fake:
     def take_over(self) -> None:
         self.master = True
         self.advertise(self.priority)
+        before = time.monotonic()
         self.netlink.addr("add", index=self.index, address=str(self.address), prefixlen=32)
         self.frames.send(announcement(self.address, self.mac))
-        self.write("come")
+        self.write("come", before)
         self.due = time.monotonic() + self.advert_int
 
     def let_go(self) -> None:
+        before = time.monotonic()
         self.netlink.addr("del", index=self.index, address=str(self.address), prefixlen=32)
-        self.write("gone")
+        self.write("gone", before)
         self.master = False
 
     def advertise(self, priority: int) -> None:
         advert = Advert(VRID, priority, centiseconds(self.advert_int), (self.address,))
         self.wire.sendto(encode(advert, self.source), (str(Family.IPV4.group), 0))
 
-    def write(self, what: str) -> None:
+    def write(self, what: str, before: float) -> None:
+        after = time.monotonic()
         with self.journal.open("a", encoding="ascii") as file:
-            file.write(f"{what} {time.monotonic()}\n")
+            file.write(f"{what} {before} {after}\n")
 
 
 def main() -> None:

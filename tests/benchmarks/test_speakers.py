@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.failover.__main__ import main
 from benchmarks.failover.load import parse
 from benchmarks.failover.speakers import SpeakerError, described, find
 
@@ -57,7 +58,7 @@ def test_all_that_is_wrong_is_told_at_once(tmp_path: Path) -> None:
         assert complaint in str(caught.value)
 
 
-@pytest.mark.parametrize("text", ["", "disk", "loss", "loss=101", "delay=-1"])
+@pytest.mark.parametrize("text", ["", "disk", "loss", "loss=101", "loss=0", "delay=-1"])
 def test_a_wrong_load_is_told(text: str) -> None:
     with pytest.raises(ValueError, match="is no load"):
         parse(text)
@@ -72,12 +73,26 @@ def test_a_wrong_load_is_told(text: str) -> None:
         (("--probe", "sctp"), "is no kind of probe"),
         (("--runs", "0"), "is not 1-1000"),
         (("--load", "loss=200"), "is no load"),
+    ],
+)
+def test_wrong_usage_exits_with_2_and_says_what_is_right(
+    arguments: Sequence[str], complaint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    assert caught.value.code == 2
+    assert complaint in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
         (("--speaker", "quagga"), "quagga is no speaker"),
         (("--speaker", "vrrpd", "--baseline", "frr"), "the baseline frr is none of the speakers"),
         (("--report", "/nonexistent"), "No such file"),
     ],
 )
-def test_wrong_usage_exits_with_2_and_says_what_is_right(
+def test_what_cannot_be_done_is_told_without_a_traceback(
     arguments: Sequence[str], complaint: str, tmp_path: Path
 ) -> None:
     argv = [sys.executable, "-m", "benchmarks.failover", "--out", str(tmp_path), *arguments]

@@ -124,6 +124,7 @@ class Node:
         eventually(lambda: self._ctr("version", check=False), f"containerd of {self.name}")
         for image in images:
             self._ctr("images", "import", str(image))
+        own = [str(address.ip) for address in self.host.addresses() if not address.ip.is_link_local]
         kubelet = KUBELET.find()
         assert kubelet, KUBELET.how
         self._start(
@@ -132,7 +133,7 @@ class Node:
             "--config=/run/kubelet.yaml",
             f"--kubeconfig={self._control.kubeconfig}",
             f"--hostname-override={self.name}",
-            f"--node-ip={self.host.addresses()[0].ip}",
+            f"--node-ip={','.join(own)}",
         )
 
     def clear(self) -> None:

@@ -20,6 +20,8 @@ from vrrpd.web.metrics import STATES
 pytestmark = pytest.mark.cluster
 
 VIP: Final = "192.0.2.100"
+VIPS: Final = {VIP: VIP, "2001-db8--100": "2001:db8::100"}
+"""As a ConfigMap has them, and as hosts do."""
 BOUND: Final = 3 + (256 - 100) / 256
 """Seconds until a BACKUP of priority 100 takes over from a master that was not heard since, with an advert a second."""
 ENDS_WITHIN: Final = 60.0
@@ -28,7 +30,7 @@ TWO_CAPABILITIES: Final = "0000000000003000"
 
 
 class Agents:
-    """The DaemonSet of an overlay, with one address."""
+    """The DaemonSet of an overlay, with an address of each family."""
 
     def __init__(self, cluster: Cluster, client: Host, directory: Path) -> None:
         self.cluster = cluster
@@ -38,7 +40,7 @@ class Agents:
     def apply(self, overlay: str) -> None:
         """As docs/deploy.md says: by a kustomization of one's own, with a component for the nodes' settings."""
         up = "../" * len(self._directory.relative_to("/").parts)
-        add = json.dumps([{"op": "add", "path": f"/data/{VIP}", "value": ""}])
+        add = json.dumps([{"op": "add", "path": f"/data/{key}", "value": ""} for key in VIPS])
         mine = {
             "resources": [f"{up}{DEPLOY}/kustomize/overlays/{overlay}"],
             "components": [f"{up}{DEPLOY}/kustomize/components/node-settings"],
@@ -57,9 +59,9 @@ class Agents:
         """What kubectl prints, asked in the agents' namespace."""
         return self.cluster.kubectl("--namespace=vrrpd", *arguments, **kwargs)
 
-    def holders(self) -> list[Node]:
+    def holders(self, address: str = VIP) -> list[Node]:
         """Nodes that have the address."""
-        return [node for node in self.cluster.nodes if node.host.has_address(VIP)]
+        return [node for node in self.cluster.nodes if node.host.has_address(address)]
 
     def pods(self) -> dict[str, dict[str, Any]]:
         """By node."""
@@ -115,6 +117,11 @@ def wait_served_by(prober: Prober, node: Node) -> None:
         return answer is not None and answer.sent_at > since and answer.answered_by == node.host.mac()
 
     eventually(served, f"{node.name} answers the client")
+
+
+@pytest.mark.parametrize("address", VIPS.values())
+def test_one_node_has_the_address(agents: Agents, address: str) -> None:
+    eventually(lambda: len(agents.holders(address)) == 1, address)
 
 
 def test_pods_get_ready_with_two_capabilities_and_a_read_only_root(agents: Agents) -> None:

@@ -1,7 +1,7 @@
-"""The image of deploy/Dockerfile, made without a container engine: its own instructions, in namespaces of this machine.
+"""The image of deploy/Dockerfile, made without a container engine: its instructions, in root directories of their own.
 
-Its base, Debian 12, is this machine, which it sees through an overlay: what an instruction writes, it writes there. The
-outcome is an archive as `docker save` writes it, kept in a cache for as long as what it is made of does not change.
+Its base is made by mmdebstrap, of the packages that Debian's own slim image has. The outcome is an archive as
+`docker save` writes it, kept in a cache for as long as what it is made of does not change.
 `python -m tests.deploy.image` says where it is.
 """
 
@@ -30,6 +30,9 @@ DOCKERFILE: Final = REPOSITORY / "deploy" / "Dockerfile"
 BASE: Final = "docker.io/library/debian:12-slim"
 NAME: Final = f"registry.example/vrrpd:{__version__}"
 _PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_CERTIFICATES: Final = "/etc/ssl/certs/ca-certificates.crt"
+_REGISTRIES: Final = "/run/registries.crt"
+"""Where the instructions find those of this machine."""
 _TIMEOUT: Final = 600.0
 """Seconds for one instruction."""
 
@@ -108,6 +111,18 @@ def _json(content: tarfile.TarFile, name: str) -> Any:
     return json.load(member)
 
 
+def _base() -> Path:
+    """The base, made if it has not been."""
+    made = cache() / "debian-12-slim.tar"
+    if not made.exists():
+        with tempfile.TemporaryDirectory(dir=made.parent) as scratch:
+            built = Path(scratch) / "base.tar"
+            without = [f"--dpkgopt=path-exclude=/usr/share/{what}/*" for what in ("doc", "man", "locale", "info")]
+            _run("mmdebstrap", "--variant=minbase", "--mode=root", "--quiet", *without, "bookworm", str(built))
+            built.replace(made)
+    return made
+
+
 def _digest() -> str:
     """Of all that the image is made of, but for what the registries have today."""
     digest = hashlib.sha256(Path(__file__).read_bytes())
@@ -156,16 +171,20 @@ class _Build:
         self._entry: list[str] = []
         self._root.mkdir()
         if base == BASE:
-            upper, work = (self._scratch / f"{self._root.name}-{kind}" for kind in ("upper", "work"))
-            upper.mkdir()
-            work.mkdir()
-            layers = f"lowerdir=/,upperdir={upper},workdir={work}"
-            _run("mount", "-t", "overlay", "-o", layers, "overlay", str(self._root))
-            for shared in ("/dev", "/proc", "/sys"):
-                _run("mount", "--rbind", shared, f"{self._root}{shared}")
+            _run("tar", "--extract", f"--file={_base()}", f"--directory={self._root}")
+            for directory in ("/dev", "/proc", "/sys"):
+                self._share(directory, directory)
+            self._share("/etc/resolv.conf", "/etc/resolv.conf")
+            self._share(_CERTIFICATES, _REGISTRIES)
             self._environment["PATH"] = _PATH
         elif base != "scratch":
             raise DockerfileError(f"FROM {base}: only {BASE} can stand in for an image here, and scratch")
+
+    def _share(self, here: str, inside: str) -> None:
+        target = self._root / inside.lstrip("/")
+        if not Path(here).is_dir():
+            target.touch()
+        _run("mount", "--rbind", here, str(target))
 
     def _run(self, line: Instruction) -> None:
         for mount in (flag for flag in line.flags if flag.startswith("--mount=")):
@@ -177,8 +196,9 @@ class _Build:
             for directory in (kept, target):
                 directory.mkdir(parents=True, exist_ok=True)
             _run("mount", "--bind", str(kept), str(target))
-        # How this machine reaches the registries.
-        registries = {name: value for name, value in os.environ.items() if name.startswith(("PIP_", "SSL_CERT"))}
+        # How this machine reaches the registries is not the image's business.
+        registries = {name: value for name, value in os.environ.items() if name.startswith("PIP_")}
+        registries["PIP_CERT"] = _REGISTRIES
         _run(
             *("chroot", str(self._root), "/bin/sh", "-c", f"cd {self._directory} && {line.rest}"),
             environment={"HOME": "/root", "DEBIAN_FRONTEND": "noninteractive", **registries, **self._environment},
@@ -222,6 +242,7 @@ def _pairs(rest: str) -> Iterator[tuple[str, str]]:
 
 
 def _run(*command: str, environment: dict[str, str] | None = None) -> None:
+    """Raises DockerfileError, with what it said, if it fails."""
     done = subprocess.run(
         command,
         stdin=subprocess.DEVNULL,

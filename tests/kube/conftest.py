@@ -6,7 +6,10 @@ from collections.abc import Iterator
 import pytest
 
 from tests.kube.server import ApiServer
+from tests.peers import network, pytest_runtest_makereport
 from vrrpd.agent.connection import Access
+
+__all__ = ["network", "pytest_runtest_makereport"]
 
 
 @pytest.fixture(scope="session")

@@ -45,7 +45,11 @@ def rule(group: str, *resources: str, verbs: Sequence[str] = READ) -> dict[str, 
 
 NARROW: Final = rule("", "pods", "nodes", "endpoints", "services", "configmaps")
 """All that kube-keepalived-vip's ClusterRole grants."""
-OWN: Final = rule("", "nodes", "services", "endpoints", "configmaps")
-"""What the agent reads in any case."""
-EVENTS: Final = rule("", "events", verbs=["create", "patch"])
 SLICES: Final = rule("discovery.k8s.io", "endpointslices")
+RIGHTS: Final = (
+    rule("", "nodes", "services", "endpoints"),
+    SLICES,
+    {**rule("", "configmaps"), "resourceNames": ["vip-configmap"]},
+    rule("", "events", verbs=["create", "patch"]),
+)
+"""All that the agent asks for."""

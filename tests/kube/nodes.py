@@ -41,6 +41,7 @@ class Gateway:
     def __exit__(self, *_: object) -> None:
         for host in [*self._servers]:
             self.close(host)
+        asyncio.run_coroutine_threadsafe(_end_all(), self._loop).result()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
@@ -75,6 +76,13 @@ class Gateway:
             writers.discard(far_end)
         writers.discard(near_end)
         near_end.close()
+
+
+async def _end_all() -> None:
+    tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _copy(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:

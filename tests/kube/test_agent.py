@@ -13,12 +13,11 @@ import pytest
 from tests.kube import manifests
 from tests.kube.nodes import ROUTER, VIP, Agent, Gateway, Nodes, OldNode, one_master
 from tests.kube.server import ApiServer
-from tests.peers import DEADLINE, Network, eventually, network, pytest_runtest_makereport, wait_served_by
+from tests.peers import DEADLINE, Network, eventually, wait_served_by
+from vrrpd.agent.watcher import WINDOW
 from vrrpd.lan.capture import Capture
 from vrrpd.lan.probe import Prober
 from vrrpd.supervisor.control import ask
-
-__all__ = ["network", "pytest_runtest_makereport"]
 
 pytestmark = [pytest.mark.kube, pytest.mark.namespaces]
 
@@ -45,7 +44,7 @@ def with_rights(network: Network, api: ApiServer, namespace: str) -> Iterator[Wi
 @pytest.fixture
 def nodes(with_rights: WithRights) -> Nodes:
     """Agents with the rights that they ask for."""
-    return with_rights(manifests.OWN, manifests.SLICES, manifests.EVENTS)
+    return with_rights(*manifests.RIGHTS)
 
 
 @pytest.fixture
@@ -54,9 +53,10 @@ def tutorial(with_rights: WithRights) -> Nodes:
     return with_rights(manifests.NARROW)
 
 
-def start_alone(nodes: Nodes, *flags: str) -> Agent:
+def start_alone(nodes: Nodes, *flags: str, **environment: str) -> Agent:
     """An agent that is MASTER soon."""
-    agent = nodes.agent(nodes.node("bs-01"), "--advert-int=0.05", *flags)
+    host = nodes.node("bs-01")
+    agent = nodes.agent(host, "--advert-int=0.05", *flags, environment={"NODE_NAME": "bs-01", **environment})
     agent.start()
     agent.wait_until("MASTER", DEADLINE)
     return agent
@@ -118,6 +118,18 @@ def test_a_service_and_its_endpoints_become_a_virtual_server_that_follows_them(n
         assert "no IPVS" in agent.status()["ipvs"]["errors"][0]
         eventually(lambda: any("no IPVS" in each["message"] for each in nodes.events()), "an Event says so")
     assert "Entering" not in agent.log.partition("MASTER STATE")[2]
+
+
+def test_a_burst_of_changes_is_applied_once_a_window(nodes: Nodes) -> None:
+    nodes.vips(**{VIP: ""})
+    agent = start_alone(nodes)
+    begun, seen = time.monotonic(), len(agent.log)
+    for number in range(1, 101):
+        nodes.api.request("PATCH", f"{nodes.core}/configmaps/vip-configmap", {"data": {f"203.0.113.{number}": ""}})
+    eventually(lambda: agent.host.has_address("203.0.113.100"), "the last address")
+    took = time.monotonic() - begun
+    applied = agent.log[seen:].count(f"ConfigMap {nodes.config_map}: changed vips")
+    assert 1 < applied <= took / WINDOW + 1
 
 
 def test_nodes_fail_over_while_there_is_no_api_server_and_follow_it_when_it_is_back(nodes: Nodes) -> None:
@@ -274,6 +286,29 @@ def test_the_node_is_the_pods_own_and_the_pods_selector_says_who_takes_part(tuto
     assert status["routers"][0]["priority"] == 100
 
 
+def test_in_spread_mode_each_address_has_a_router_and_an_excluded_node_hands_its_own_over(nodes: Nodes) -> None:
+    nodes.vips(**{VIP: "", OTHER: "", "2001-db8--100": ""})
+    agents = nodes.agents("bs-01", "bs-02", flags=("--advert-int=0.1", "--spread=60-69"))
+    routers = 3
+
+    def holders() -> dict[str, str]:
+        return {
+            router["name"]: agent.host.name
+            for agent in agents
+            for router in agent.glance_at_all().get("routers", ())
+            if router["state"] == "MASTER"
+        }
+
+    eventually(lambda: len(holders()) == routers, "each has a master")
+    eventually(lambda: all(len(agent.status()["routers"]) == routers for agent in agents), "both take part")
+    assert {name.partition("-")[0] for name in holders()} == {"vips", "vips6"}
+    label = {"node.kubernetes.io/exclude-from-external-load-balancers": ""}
+    nodes.api.request("PATCH", "/api/v1/nodes/bs-01", {"metadata": {"labels": label}})
+    eventually(lambda: not agents[0].status()["routers"], "the excluded node has none")
+    eventually(lambda: [*holders().values()] == ["bs-02"] * routers, "the other has all")
+    assert agents[1].host.has_address("2001:db8::100")
+
+
 def test_a_watcher_that_dies_or_hangs_changes_nothing_and_another_goes_on(nodes: Nodes) -> None:
     nodes.vips(**{VIP: ""})
     agent = start_alone(nodes)
@@ -291,11 +326,25 @@ def test_a_watcher_that_dies_or_hangs_changes_nothing_and_another_goes_on(nodes:
     assert not agent.host.has_address(VIP)
 
 
+def test_a_watcher_ends_with_a_supervisor_that_is_killed(nodes: Nodes) -> None:
+    nodes.vips(**{VIP: ""})
+    agent = start_alone(nodes)
+    processes = agent.status()["processes"]
+    os.kill(processes["supervisor"], signal.SIGKILL)
+
+    def has_ended() -> bool:
+        status = Path(f"/proc/{processes['watcher']}/status")
+        return not status.exists() or "State:\tZ" in status.read_text(encoding="utf-8")
+
+    eventually(has_ended, "the watcher ends")
+    eventually(lambda: not agent.host.has_address(VIP), "the speaker resigns")
+
+
 def test_old_and_new_share_a_virtual_router_while_nodes_move(nodes: Nodes) -> None:
     nodes.vips(**{VIP: ""})
-    first, second = nodes.agents("bs-01", "bs-02")
-    old = one_master([first, second])
-    assert old is second
+    agents = nodes.agents("bs-01", "bs-02")
+    second = one_master(agents)
+    (first,) = [agent for agent in agents if agent is not second]
     shown = first.shown("keepalived")
     first.stop()
     keepalived = nodes.network.add(OldNode, "keepalived", [ROUTER], first.host)
@@ -323,6 +372,19 @@ def test_addresses_that_are_not_to_be_released_stay_as_those_of_a_killed_agent(n
     assert not agent.pids()
     agent.start()
     agent.wait_until("MASTER", DEADLINE)
+
+
+def test_a_program_is_told_of_the_states_as_kube_keepalived_vip_has_it(nodes: Nodes, tmp_path: Path) -> None:
+    program, calls = tmp_path / "notify", tmp_path / "calls"
+    program.write_text(f'#!/bin/sh\necho "$@" >> {calls}\n', encoding="ascii")
+    program.chmod(0o755)
+    calls.touch()
+    nodes.vips(**{VIP: ""})
+    agent = start_alone(nodes, KEEPALIVED_NOTIFY=str(program))
+    told = ["INSTANCE vips BACKUP 100", "INSTANCE vips MASTER 100"]
+    eventually(lambda: calls.read_text(encoding="ascii").splitlines() == told, "both states are told")
+    agent.stop()
+    assert calls.read_text(encoding="ascii").splitlines() == [*told, "INSTANCE vips STOP 100"]
 
 
 def test_the_status_for_people_says_what_is_followed_and_what_is_wrong(nodes: Nodes) -> None:

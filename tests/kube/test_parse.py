@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vrrpd.agent import parse
-from vrrpd.agent.objects import Endpoint, EndpointPort, EndpointSlice, Node, Service, ServicePort
+from vrrpd.agent.objects import Endpoint, EndpointPort, EndpointSlice, Node, Pod, Service, ServicePort
 from vrrpd.agent.parse import ParseError
 
 META = {"name": "a", "namespace": "n"}
@@ -57,6 +57,7 @@ NODE = {
         ]
     },
 }
+POD = {"metadata": META, "spec": {"nodeName": "n1", "nodeSelector": {"a": "b"}, "containers": []}}
 CONFIG_MAP = {"metadata": META, "data": {"192.0.2.1": ""}, "binaryData": {"x": "AA=="}}
 EXAMPLES: list[tuple[Callable[[parse.Raw], Any], dict[str, Any]]] = [
     (parse.config_map, CONFIG_MAP),
@@ -64,6 +65,7 @@ EXAMPLES: list[tuple[Callable[[parse.Raw], Any], dict[str, Any]]] = [
     (parse.endpoint_slice, SLICE),
     (parse.endpoints, ENDPOINTS),
     (parse.node, NODE),
+    (parse.pod, POD),
 ]
 
 
@@ -81,6 +83,18 @@ def test_all_that_is_sent_is_read() -> None:
     )
     assert parse.node(NODE) == Node("n1", ("203.0.113.1",), ("192.0.2.1", "2001:db8::1"), {"a": "b"})
     assert parse.config_map(CONFIG_MAP).data == {"192.0.2.1": ""}
+    assert parse.pod(POD) == Pod(("n", "a"), "n1", {"a": "b"})
+    assert parse.pod({"metadata": META, "spec": {"nodeName": None}}) == Pod(("n", "a"), "", {})
+
+
+def test_the_addresses_of_a_service_outside_the_cluster_are_read() -> None:
+    spec = {"externalIPs": ["192.0.2.1"], "clusterIP": "10.96.0.1"}
+    ingress = [{"ip": "192.0.2.2"}, {"hostname": "lb.example.com"}]
+    read = parse.service({"metadata": META, "spec": spec, "status": {"loadBalancer": {"ingress": ingress}}})
+    assert read.external == ("192.0.2.1", "192.0.2.2")
+    nothing: list[Any] = [None, {}, {"loadBalancer": None}, {"loadBalancer": {}}, {"loadBalancer": {"ingress": None}}]
+    for status in nothing:
+        assert parse.service({"metadata": META, "spec": {}, "status": status}).external == ()
 
 
 @pytest.mark.parametrize(("read", "example"), EXAMPLES, ids=lambda value: getattr(value, "__name__", ""))

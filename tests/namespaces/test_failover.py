@@ -1,12 +1,15 @@
 """Three routers elect a master; it fails in every way; the client is served again, and again when it is back."""
 
+import subprocess
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import pytest
 
 from benchmarks.peers import BACKUP, MASTER, Vrrpd
-from tests.peers import DEADLINE, VIPS, Network, eventually, families, ip_of, settings, wait_served_by
+from tests.peers import DEADLINE, VIPS, Network, eventually, families, ip_of, settings, start_as, wait_served_by
 from vrrpd.lan.probe import Prober
 
 pytestmark = pytest.mark.namespaces
@@ -88,3 +91,42 @@ def test_a_speaker_whose_supervisor_was_killed_resigns(network: Network) -> None
     processes = router.status()["processes"]
     router.host.run(["kill", "-KILL", str(processes["supervisor"])])
     eventually(lambda: not router.host.has_address(ip_of(VIPS[4])), "the address is gone")
+
+
+MUTE = """
+table inet mute {
+    chain output { type filter hook output priority 0; meta l4proto 112 drop; }
+}
+"""
+
+
+@families
+def test_a_router_that_cannot_send_is_in_fault_instead_of_a_second_master(network: Network, family: int) -> None:
+    """Its own firewall drops what it says, so that it hears no answer; it is the better one."""
+    backup = network.vrrpd("r2", settings(family, 100))
+    start_as(MASTER, backup)
+    mute = network.vrrpd("r1", settings(family, 200))
+    mute.host.call(partial(subprocess.run, ["nft", "-f", "-"], input=MUTE.encode(), check=True))
+    mute.start()
+    mute.wait_until(FAULT, DEADLINE)
+    assert "no advert can be sent" in mute.router_status()["reason"]
+    assert not mute.host.has_address(ip_of(VIPS[family]))
+    backup.wait_until(MASTER, DEADLINE)
+    mute.host.call(partial(subprocess.run, ["nft", "delete", "table", "inet", "mute"], check=True))
+    mute.wait_until(MASTER, DEADLINE)
+    backup.wait_until(BACKUP, DEADLINE)
+
+
+@families
+def test_another_hardware_address_is_announced(network: Network, family: int) -> None:
+    """Who looks for the virtual address at the old one would else not find it until its neighbour entry ages."""
+    master = network.vrrpd("r1", settings(family))
+    start_as(MASTER, master)
+    with Prober(network.lan.host("client"), ip_of(VIPS[family])) as prober:
+        prober.wait_answered(DEADLINE)
+        master.host.set_link("eth0", address="02:00:00:00:02:77")
+        since = time.monotonic()
+        eventually(
+            lambda: (latest := prober.latest_answered) is not None and latest.sent_at > since,
+            "it is served at the new one",
+        )

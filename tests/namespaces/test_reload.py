@@ -178,6 +178,38 @@ def test_a_bad_file_changes_nothing_and_the_caller_is_told(network: Network, fam
     assert master.host.has_address(ip_of(VIPS[family]))
 
 
+@families
+@pytest.mark.parametrize("moved_to", ["another VRID", "a new instance", "an instance that is MASTER"])
+def test_an_address_that_moves_to_another_instance_is_here_all_the_time(
+    network: Network, family: int, moved_to: str
+) -> None:
+    vip, other = VIPS[family], VIPS[family].replace("100", "101")
+    kept, new = alone(family, addresses=(other,)), alone(family, vrid=52, addresses=(vip,))
+    here = [replace(kept, addresses=(vip, other))]
+    if "MASTER" in moved_to:
+        here.append(replace(new, addresses=(VIPS[family].replace("100", "102"),)))
+    router = network.vrrpd("r1", *here)
+    router.start()
+    for each in router.routers:
+        router.wait_until(MASTER, DEADLINE, each)
+    with Prober(network.lan.host("client"), ip_of(vip)) as prober:
+        prober.wait_answered(DEADLINE)
+        since = time.monotonic()
+        router.routers = [new] if "VRID" in moved_to else [kept, new]
+        router.reload()
+        router.wait_until(MASTER, DEADLINE, new)
+        eventually(lambda: len(router.status()["routers"]) == len(router.routers), "the old one has left")
+        prober.wait_answered(DEADLINE)
+        until = time.monotonic()
+        prober.wait_answered(DEADLINE)
+    assert prober.result(since, until=until).lost == 0
+    assert router.host.has_address(ip_of(vip))
+    if "MASTER" not in moved_to:
+        assert router.router_status(new)["reason"] == "resumed"
+    assert router.stop() == 0
+    assert not router.host.has_address(ip_of(vip))
+
+
 def test_while_a_file_is_read_a_crash_is_mended(network: Network) -> None:
     daemon = network.vrrpd("r1", alone(4))
     daemon.start()

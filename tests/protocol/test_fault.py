@@ -16,6 +16,7 @@ from tests.protocol.samples import (
     router_in_init,
     router_in_master,
 )
+from vrrpd.protocol.delays import ADVERTS_UNTIL_SOUND
 from vrrpd.protocol.effects import (
     CancelTimer,
     Effect,
@@ -143,7 +144,8 @@ def test_a_master_that_lasts_forgets_the_refusals() -> None:
     refused_again(router)
     router.handle(RECOVERY)
     router.handle(TimerExpired(Timer.ACTIVE_DOWN))
-    router.handle(TimerExpired(Timer.ADVER))
+    for _ in range(ADVERTS_UNTIL_SOUND + 1):
+        router.handle(TimerExpired(Timer.ADVER))
     assert refused_again(router) == SetTimer(Timer.RECOVERY, Centiseconds(500))
 
 

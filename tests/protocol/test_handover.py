@@ -31,6 +31,7 @@ from vrrpd.protocol.effects import (
     State,
 )
 from vrrpd.protocol.events import (
+    AddressesFailed,
     Drain,
     Event,
     LinkChanged,
@@ -336,3 +337,47 @@ def test_a_yielding_router_follows_its_address() -> None:
     router = after(Shutdown())
     assert router.handle(LinkChanged(up=True, address=HIGHER)) == ()
     assert router.address == HIGHER != OWN
+
+
+def test_a_better_one_that_goes_at_once_leaves_the_addresses_where_they_are() -> None:
+    """It preempted, and resigned before they were released here: whoever is next has to say so first."""
+    router = after(heard(200))
+    skew = SetTimer(Timer.ACTIVE_DOWN, Centiseconds(60.9375))
+    assert router.handle(heard(0)) == (skew, CancelTimer(Timer.RELEASE))
+    effects = router.handle(DOWN_EXPIRED)
+    assert effects[0] == SendAdvert(100)
+    assert not removed(effects)
+    assert isinstance(effects[-1], ReportTransition)
+    assert (effects[-1].before, effects[-1].after) == (State.YIELDING, State.MASTER)
+
+
+def test_a_successor_that_goes_at_once_is_none() -> None:
+    router = after(Shutdown(), heard(50))
+    assert router.handle(heard(0)) == (BOUND,)
+    assert router.handle(heard(40, source=LOWER)) == (SetTimer(Timer.RELEASE, Centiseconds(20)),)
+
+
+def test_the_last_word_of_a_predecessor_is_no_successor() -> None:
+    """The worse one, which was preempted a moment ago, is leaving the addresses itself."""
+    router = router_in_backup(HITLESS)
+    router.handle(heard(50))
+    router.handle(DOWN_EXPIRED)
+    assert SendAdvert(0) in router.handle(Shutdown())
+    assert router.handle(heard(1)) == ()
+    assert router.handle(heard(1, source=LOWER)) == (SetTimer(Timer.RELEASE, Centiseconds(20)),)
+
+
+def test_refused_adverts_are_forgiven_when_four_went_out() -> None:
+    router = master()
+    failed = AddressesFailed("no advert can be sent")
+    delays = []
+    for _ in range(3):
+        delays.append(router.handle(failed)[-1])
+        router.handle(TimerExpired(Timer.RECOVERY))
+        router.handle(DOWN_EXPIRED)
+        for _ in range(3):
+            router.handle(TimerExpired(Timer.ADVER))
+    assert delays == [SetTimer(Timer.RECOVERY, Centiseconds(500 * 2**n)) for n in range(3)]
+    for _ in range(2):
+        router.handle(TimerExpired(Timer.ADVER))
+    assert router.handle(failed)[-1] == SetTimer(Timer.RECOVERY, Centiseconds(500))

@@ -66,6 +66,20 @@ def test_a_better_router_that_comes_is_no_conflict_and_one_that_is_not_heard_is(
     assert ConflictKind.MASTERS not in kinds(router, 10)
 
 
+def test_a_handover_in_which_both_speak_is_no_conflict_but_its_time_is_counted() -> None:
+    """As of two vrrpd: the worse one answers until the better one has announced itself."""
+    routers, told = play(
+        *(advert(R1, at) for at in (0, 1)),
+        advert(R2, 1.5, priority=200),
+        advert(R1, 1.55),
+        *(advert(R2, at, priority=200) for at in (1.6, 2.6, 3.6)),
+    )
+    router = the_only(routers)
+    assert not any("at once" in text for text in told)
+    assert router.two_masters == pytest.approx(0.05)
+    assert not kinds(router, 3.6)
+
+
 def test_time_with_two_masters_is_that_of_two_reigns() -> None:
     packets = [advert(R1, 0), advert(R2, 0.5), advert(R1, 1), advert(R2, 1.5), advert(R1, 2), advert(R2, 2.5)]
     router = the_only(play(*packets)[0])

@@ -41,6 +41,8 @@ class Service(Struct, frozen=True):
     """`externalTrafficPolicy: Local`: endpoints on this node alone, which see the clients' addresses."""
     annotations: Mapping[str, str] = {}
     """Those that begin with `vrrpd.io/`."""
+    external: tuple[str, ...] = ()
+    """Addresses outside the cluster that kube-proxy serves it at: externalIPs, and those of a load balancer."""
 
 
 class Endpoint(Struct, frozen=True):

@@ -85,11 +85,25 @@ class _ServiceSpec(_Wire, frozen=True):
     session_affinity: Literal["ClientIP", "None", ""] | None = None
     session_affinity_config: _AffinityConfig | None = None
     external_traffic_policy: Text = None
+    external_ips: list[str] | None = msgspec.field(default=None, name="externalIPs")
+
+
+class _Ingress(_Wire, frozen=True):
+    ip: Text = None
+
+
+class _LoadBalancer(_Wire, frozen=True):
+    ingress: list[_Ingress] | None = None
+
+
+class _ServiceStatus(_Wire, frozen=True):
+    load_balancer: _LoadBalancer | None = None
 
 
 class _Service(_Wire, frozen=True):
     metadata: Metadata
     spec: _ServiceSpec
+    status: _ServiceStatus | None = None
 
 
 class _EndpointPort(_Wire, frozen=True):
@@ -185,10 +199,16 @@ def service(raw: Raw) -> Service:
         ports=tuple(ServicePort(port.port, port.protocol or "TCP", port.name or "") for port in spec.ports or ()),
         session_affinity=affinity,
         local=spec.external_traffic_policy == "Local",
+        external=(*(spec.external_ips or ()), *_ingress(read.status)),
         annotations={
             key: value for key, value in (read.metadata.annotations or {}).items() if key.startswith(_OUR_ANNOTATIONS)
         },
     )
+
+
+def _ingress(status: _ServiceStatus | None) -> Iterable[str]:
+    balancer = status.load_balancer if status else None
+    return (ingress.ip for ingress in (balancer.ingress if balancer else None) or () if ingress.ip)
 
 
 def endpoint_slice(raw: Raw) -> tuple[EndpointSlice, ...]:

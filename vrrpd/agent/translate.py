@@ -95,6 +95,9 @@ class Translator:
     def __init__(self, options: Options) -> None:
         self._options = options
         self._known: dict[IPAddress, _Known] = {}
+        self._services: Mapping[Name, Service] = {}
+        self._external: dict[str, Name] = {}
+        """Of these services: whose an address is that kube-proxy serves."""
 
     def translate(self, snapshot: Snapshot) -> Translation:
         """The configuration, and what is wrong.
@@ -182,6 +185,7 @@ class Translator:
         """Who is served at each address."""
         # So that any node without endpoints comes after any that has some, whatever their priorities are.
         weight_without = max(-len(taking_part) - 1, _WEIGHT_MIN)
+        external = self._external_of(snapshot.services)
         known: dict[IPAddress, _Known] = {}
         found: dict[IPAddress, Served] = {}
         for entry in entries:
@@ -191,6 +195,9 @@ class Translator:
             if service is None:
                 wrong = f"there is no service {'/'.join(entry.service)}: the address is held, and nobody is served"
                 found[entry.address] = Served((), (Problem(where, entry.key, wrong, "create it, or change the entry"),))
+                continue
+            if owner := external.get(str(entry.address)):
+                found[entry.address] = Served((), (_clash(entry, owner, where),))
                 continue
             slices = snapshot.slices.get(entry.service, ())
             before = self._known.get(entry.address)
@@ -202,6 +209,17 @@ class Translator:
             found[entry.address] = before.served
         self._known = known
         return found
+
+    def _external_of(self, services: Mapping[Name, Service]) -> dict[str, Name]:
+        if services is not self._services:
+            self._services = services
+            self._external = {text: each.name for each in services.values() for text in each.external}
+        return self._external
+
+
+def _clash(entry: Entry, owner: Name, where: str) -> Problem:
+    wrong = f"it is an external address of service {'/'.join(owner)}, too: kube-proxy serves it, and we only hold it"
+    return Problem(where, entry.key, wrong, "leave the value empty, or take the address out of that service")
 
 
 def _without_nodes(reading: Reading, nodes: Iterable[Node], where: str) -> Reading:

@@ -1,15 +1,17 @@
 """The command line. Each command is a module with `add_arguments` and `run`, imported when it is called."""
 
 import argparse
+import errno
 import gc
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 from types import ModuleType
 
 from vrrpd import __version__
 
-EXIT_USAGE = 2
+EXIT_OK, EXIT_FAILED, EXIT_USAGE = 0, 1, 2
 
 _COMMANDS = {
     "run": ("vrrpd.cli.run", "the daemon, in the foreground"),
@@ -46,7 +48,22 @@ def main(argv: Sequence[str] | None = None) -> int:
             module.add_arguments(command)
             command.set_defaults(run=module.run)
     parsed = parser.parse_args(arguments)
-    code: int = parsed.run(parsed)
+    try:
+        code: int = parsed.run(parsed)
+        sys.stdout.flush()
+    except BrokenPipeError:  # who reads has seen enough
+        return _without_output(EXIT_OK)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        print(f"vrrpd {parsed.command}: cannot write what it has to say: {error.strerror}", file=sys.stderr)
+        return _without_output(EXIT_FAILED)
+    return code
+
+
+def _without_output(code: int) -> int:
+    """Python tries once more at the end, and would say that it failed."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return code
 
 

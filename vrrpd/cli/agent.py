@@ -3,12 +3,11 @@
 import argparse
 import logging
 import os
-import signal
 import sys
 
 from vrrpd.agent.last import place, recall
 from vrrpd.agent.settings import FLAGS, IGNORED, Flag, FlagError, read_settings
-from vrrpd.cli.run import EXIT_CONFIGURATION, add_log_arguments, configure_log
+from vrrpd.cli.run import EXIT_CONFIGURATION, add_log_arguments, await_signals, configure_log
 from vrrpd.config.sealed import seal
 from vrrpd.supervisor.child import EXIT_FAILED
 from vrrpd.supervisor.control import ControlError
@@ -48,7 +47,7 @@ def _add(parser: argparse.ArgumentParser, flag: Flag) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run until told to stop."""
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    await_signals()
     configure_log(arguments)
     try:
         settings = read_settings({flag.key: getattr(arguments, flag.key) for flag in FLAGS}, os.environ)

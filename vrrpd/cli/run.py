@@ -17,7 +17,7 @@ from vrrpd.supervisor.supervisor import Supervisor
 
 EXAMPLE = "example: vrrpd run -c /etc/vrrpd/vrrpd.toml --log-format json"
 
-EXIT_CONFIGURATION = 2
+EXIT_OK, EXIT_CONFIGURATION = 0, 2
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,9 +39,16 @@ def configure_log(arguments: argparse.Namespace) -> None:
     log.configure(arguments.log_format, logging.getLevelNamesMapping()[arguments.log_level.upper()])
 
 
+def await_signals() -> None:
+    """Until the supervisor sees to them: there is nothing to reload yet, and nothing to stop."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: sys.exit(EXIT_OK))
+
+
 def run(arguments: argparse.Namespace) -> int:
     """Run until told to stop."""
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is something to reload
+    await_signals()
     configure_log(arguments)
     try:
         supervisor = Supervisor(arguments.config, read_first(arguments.config))

@@ -44,6 +44,11 @@ class VirtualAddress(Struct, frozen=True):
     """Whether to keep the kernel from adding a route to the prefix. None: where another address has one already."""
 
     @property
+    def place(self) -> tuple[str, IPv4Interface | IPv6Interface]:
+        """What the kernel tells it by."""
+        return self.dev, self.interface_address
+
+    @property
     def address(self) -> IPAddress:
         """The address without its prefix length."""
         return self.interface_address.ip

@@ -7,6 +7,9 @@ ADDRESSES_RETRY_DELAY_MAX = Centiseconds(60000)
 """How long a router whose addresses were refused stays in FAULT; doubled each time, since each try takes the addresses
 away from a master that holds them."""
 
+ADVERTS_UNTIL_SOUND = 4
+"""Adverts after which a MASTER is taken to have its addresses and a voice: a peer has not so much patience."""
+
 RELEASE_DELAY = Centiseconds(5)
 """How long a master that has heard a better one goes on to answer: the other needs it to add and announce its addresses
 (keepalived 2.2 was seen to need 0.3 ms for one address, 10 for 200)."""

@@ -25,6 +25,7 @@ from vrrpd.protocol.advert import IPAddress
 from vrrpd.protocol.delays import (
     ADDRESSES_RETRY_DELAY,
     ADDRESSES_RETRY_DELAY_MAX,
+    ADVERTS_UNTIL_SOUND,
     CONFLICT_MARGIN,
     HANDOVER_DELAY,
     HANDOVER_MARGIN,
@@ -98,6 +99,8 @@ class VirtualRouter:
         self._preempt_delay_running = False
         self._preempt_delay_over = False
         self._addresses_retry_delay = ADDRESSES_RETRY_DELAY
+        self._adverts = 0
+        """As MASTER: how often the Adver_Timer has run out."""
         self._silence = ""
         self._next_state = State.BACKUP
         """While YIELDING: where to afterwards."""
@@ -197,7 +200,9 @@ class VirtualRouter:
             return self._hand_over(State.INIT, "shutdown")
         if isinstance(event, TimerExpired):
             if event.timer is Timer.ADVER:
-                self._addresses_retry_delay = ADDRESSES_RETRY_DELAY
+                self._adverts += 1
+                if self._adverts > ADVERTS_UNTIL_SOUND:
+                    self._addresses_retry_delay = ADDRESSES_RETRY_DELAY
                 return self._advertise()
             self._reannounce_running = False
             return (Reannounce(),) if event.timer is Timer.REANNOUNCE else ()
@@ -267,8 +272,15 @@ class VirtualRouter:
 
     def _heard_in_yielding(self, event: AdvertReceived) -> Effects:
         effects = self._heard_in_backup(event) if self._next_state is State.BACKUP else ()
+        if not event.advert.priority and self._successor and self._successor.source == event.source:
+            # It goes again before anything was left to it: the addresses stay for who comes next, which may be we.
+            self._successor = None
+            returns = self._next_state is State.BACKUP
+            return (*effects, CancelTimer(Timer.RELEASE) if returns else SetTimer(Timer.RELEASE, self._handover_bound))
         if self._successor or not event.advert.priority:
             return effects
+        if event.source == self._predecessor and event.advert.priority == LAST_WORD_PRIORITY:
+            return effects  # that one is leaving the addresses itself
         self._successor = event
         delay = RELEASE_DELAY if self._next_state is State.BACKUP else HANDOVER_DELAY
         return (*effects, SetTimer(Timer.RELEASE, delay))
@@ -318,7 +330,7 @@ class VirtualRouter:
         return self._oversleep(silence) or self._become_master("resumed")
 
     def _become_master(self, reason: str) -> Effects:
-        self.master = None
+        self.master, self._adverts = None, 0
         advert, adver_timer = self._advertise()
         release = (CancelTimer(Timer.RELEASE),) if self.state is State.YIELDING and self._successor else ()
         resigned = reason == RESIGNED and self.parameters.hitless

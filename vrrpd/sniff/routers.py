@@ -101,8 +101,11 @@ class Router:
         """In the order in which they began."""
         self.two_masters = 0.0
         """Seconds in which two were masters at once, so far."""
-        self.two_masters_at = float("-inf")
-        """When that was seen last."""
+        self.in_conflict_at = float("-inf")
+        """When that was seen last for longer than an interval: a handover from one to the other may take as long."""
+        self._together = 0.0
+        """Seconds for which there have been two, this time."""
+        self._together_at = float("-inf")
         self.unlisted = 0
         """Adverts of senders beyond `SENDERS_MAX`."""
         self._last: Reign | None = None
@@ -143,7 +146,7 @@ class Router:
     def conflicts(self, now: float) -> list[Conflict]:
         """What contradicts what: of the masters now, of the rest among all who were heard."""
         found = []
-        if now - self.two_masters_at <= SILENCE * max(source.last.interval for source in self.sources.values()):
+        if now - self.in_conflict_at <= SILENCE * max(source.last.interval for source in self.sources.values()):
             names = sorted(str(source.last.sender) for source in self.sources.values() if not source.silent(now))
             found.append(Conflict(ConflictKind.MASTERS, f"{' and '.join(names)} are masters at once"))
         heard = [source.last for source in self.sources.values() if source.adverts]
@@ -190,7 +193,7 @@ class Router:
     def _reigns_on(self, source: Source, heard: Heard) -> list[Event]:
         now, reign = heard.time, source.reign
         if reign is not None and now - reign.last <= SILENCE * heard.interval:
-            self.two_masters += self._overlap(reign, now)
+            self._meet(self._overlap(reign), heard)
             reign.longest_gap = max(reign.longest_gap, now - reign.last)
             reign.last = now
             reign.adverts += 1
@@ -204,14 +207,24 @@ class Router:
             what += f"; {now - before.last:.3f} s after the last advert of {before.sender}"
         return [Event(now, what)]
 
-    def _overlap(self, reign: Reign, now: float) -> float:
+    def _meet(self, overlap: float, heard: Heard) -> None:
+        if not overlap:
+            return
+        if heard.time - self._together_at > SILENCE * heard.interval:
+            self._together = 0.0
+        self._together_at = heard.time
+        self._together += overlap
+        self.two_masters += overlap
+        if self._together > heard.interval:
+            self.in_conflict_at = heard.time
+
+    def _overlap(self, reign: Reign) -> float:
         """Seconds since this master's last advert in which another one was master as well."""
         most = 0.0
         for source in self.sources.values():
             other = source.reign
             if other is not None and other is not reign and other.last > reign.last:
                 most = max(most, other.last - max(reign.last, other.start))
-                self.two_masters_at = now
         return most
 
     def _contradictions(self, heard: Heard) -> list[Event]:
@@ -249,11 +262,6 @@ class Routers:
     def bad(self) -> list[Bad]:
         """What was discarded, most frequent first."""
         return sorted(self._bad.values(), key=lambda bad: -bad.count)
-
-    @property
-    def conflicts(self) -> int:
-        """How many routers contradict themselves, by all that was heard of them."""
-        return sum(bool(router.conflicts(router.latest.last.time) or router.two_masters) for router in self)
 
     def take(self, outcome: Heard | Discarded) -> list[Event]:
         """Have the next packet; says what it changes."""

@@ -142,7 +142,7 @@ def _row(router: Router, now: float) -> tuple[RenderableType, ...]:
 
 def _remarks(router: Router, now: float) -> list[str]:
     found = [f"{router.key}: {conflict.text}" for conflict in router.conflicts(now)]
-    if router.two_masters:
+    if router.in_conflict_at > float("-inf"):
         found.append(f"{router.key}: two masters for {router.two_masters:.3f} s in all")
     last = (router.master(now) or router.latest).last
     if last.version == 2:

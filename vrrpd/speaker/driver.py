@@ -2,15 +2,17 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from functools import lru_cache, partial
+from ipaddress import IPv4Interface, IPv6Interface
 from math import inf
 
 from msgspec.structs import replace
 
 from vrrpd.channel import Anomalous, Entered, Holds
 from vrrpd.config.model import VrrpInstance
+from vrrpd.ledger import RouterKey
 from vrrpd.protocol.advert import AdvertError, IPAddress
 from vrrpd.protocol.effects import (
     AddAddresses,
@@ -128,6 +130,8 @@ class RouterDriver:
         """When the event that is being handled happened."""
         self._too_late_at = inf
         """As MASTER: when others may have given it up, unless it advertises before."""
+        self._unsendable = ""
+        """Why the last advert could not be sent."""
         self._next_event: Event | None = None
         self._told_usable: LinkChanged | None = None
         self._handlers: dict[type, Callable[..., None]] = {
@@ -157,12 +161,19 @@ class RouterDriver:
         """Whether an earlier speaker was MASTER when it died."""
         return self._ledger.advertised is not None
 
-    def startup(self, *, drained: bool = False) -> None:
-        """Take part, unless the host is drained; go on as MASTER where an earlier speaker was it."""
-        advertised = self._ledger.advertised
+    def startup(self, *, drained: bool = False, heir: bool = False) -> None:
+        """Take part, unless the host is drained; go on as MASTER where an earlier speaker was it.
+
+        Args:
+            drained: the host is.
+            heir: another router of this host has left it addresses that are here now: it is MASTER in its place.
+        """
+        advertised = time.monotonic() if heir else self._ledger.advertised
         self._ledger.clear()
         self.leaving = False
         self._handle(self._usable())
+        if heir and (drained or self.state is not State.INIT):
+            self.inherit()
         if drained:
             if self.state is State.YIELDING:  # it was about to leave; it stays, drained
                 self._handle(Startup())
@@ -218,6 +229,9 @@ class RouterDriver:
         """The process could not run for a while: see to it that nothing is said that is not true any more."""
         if now > self._too_late_at:
             self._too_late_at = inf
+            if self._unsendable:
+                self._handle(AddressesFailed(f"no advert can be sent: {self._unsendable}"))
+                return
             silence = now - (self._ledger.advertised or now)
             self._handle(Overslept(centiseconds(silence)))
 
@@ -260,7 +274,10 @@ class RouterDriver:
         self._weigh()
 
     def _look_at_interfaces(self) -> None:
+        macs = {vip: vip.mac for vip in self.vips.held}
         self._prepare()
+        if moved := [vip for vip, mac in macs.items() if vip.held and vip.mac != mac]:
+            self._announcer.start(moved)  # the interface has another hardware address, which nobody knows
         told = self._told_usable
         if (usable := self._usable()) != told:
             self._handle(usable)
@@ -311,6 +328,29 @@ class RouterDriver:
                 self._restore_delay,
             )
             self._restore_later(now)
+
+    def bequeath(self, claims: Mapping[tuple[str, IPv4Interface | IPv6Interface], RouterKey]) -> set[RouterKey]:
+        """Leave the addresses that are here to the routers that claim them, without a moment in which nobody has them.
+
+        Args:
+            claims: the router that an address is to belong to, by where it is.
+
+        Returns the routers that inherit something.
+        """
+        heirs = set()
+        for vip in self.vips.held:
+            heir = claims.get(vip.config.place)
+            if heir is not None and heir != self.instance.key:
+                vip.held = False
+                heirs.add(heir)
+        return heirs
+
+    def inherit(self) -> None:
+        """Take over what another router of this host has left here; who is not to have it takes it away."""
+        self.vips.adopt()
+        if not self.holds:
+            self.vips.remove([vip.config.address for vip in self.vips.held])
+        self._lease.start()
 
     def withdraw(self, instance: VrrpInstance) -> list[IPAddress]:
         """Remove the addresses that new settings change or drop, which another router of this host may want."""
@@ -392,7 +432,7 @@ class RouterDriver:
         timer.cancel()
 
     def _send_advert(self, effect: SendAdvert) -> None:
-        sent = False
+        sent, failure = False, ""
         for message, way in self._messages.get(effect.priority) or self._encode(effect.priority):
             try:
                 self._port.send(message, way)
@@ -400,9 +440,11 @@ class RouterDriver:
                 sent = True
             except OSError as error:
                 self.counters.adverts_failed += 1
+                failure = error.strerror or str(error)
                 where = f" to {way.peer}" if way else ""
                 if self._rate_limit.allows((self.instance.name, f"send{where}", error.errno), time.monotonic()):
                     log.warning("(%s) cannot send an advert%s: %s", self.instance.name, where, error.strerror)
+        self._unsendable = "" if sent else failure
         if sent and self.router.state is State.MASTER:
             now = time.monotonic()
             self._ledger.advertise(now)
@@ -432,6 +474,9 @@ class RouterDriver:
     def _report_transition(self, effect: ReportTransition) -> None:
         before, after = effect.before.shown, effect.after.shown
         self.last_reason = effect.reason
+        if effect.after is State.MASTER and self._unsendable:
+            now, parameters = time.monotonic(), self.router.parameters
+            self._too_late_at = now + _patience(self.router.priority, parameters.advertisement_interval)
         if effect.after is not State.MASTER:
             self._too_late_at = inf
             self._ledger.clear()

@@ -12,8 +12,12 @@ _MADV_POPULATE_WRITE = 23
 
 def own_pages() -> None:
     """Copy every page now that a later write would copy; costs milliseconds, and kernels before 5.14 refuse it."""
+    try:
+        maps = Path("/proc/self/maps").read_text(encoding="utf-8")
+    except OSError:  # no descriptor is left, or there is no /proc: what is written is copied then
+        return
     madvise = ctypes.CDLL(None).madvise
-    for line in Path("/proc/self/maps").read_text(encoding="utf-8").splitlines():
+    for line in maps.splitlines():
         span, mode, _ = line.split(maxsplit=2)
         if mode == "rw-p":
             start, end = (int(address, 16) for address in span.split("-"))

@@ -79,26 +79,26 @@ class Speaker:
         """Make `config` the one in force; returns the names of the instances that were touched, by what was done."""
         self._take_on_settings(config)
         wanted = {instance.key: instance for instance in config.instances}
-        claimed = {(vip.dev, vip.address) for instance in config.instances for vip in instance.virtual_ipaddress}
+        claims = {vip.place: instance.key for instance in config.instances for vip in instance.virtual_ipaddress}
         known = [*self._routers.values()]
+        heirs = {key for driver in known for key in driver.bequeath(claims)}
         removed = [driver for driver in known if driver.instance.key not in wanted and not driver.leaving]
         for driver in removed:
             driver.shutdown()
-            held = {(vip.dev, vip.address) for vip in driver.instance.virtual_ipaddress}
-            if driver.leaving and not claimed.isdisjoint(held):
-                driver.shutdown()  # another router of this host is the successor
         kept = [driver for driver in known if driver.instance.key in wanted]
         changed = [driver for driver in kept if driver.instance != wanted[driver.instance.key]]
         touched = {driver: driver.withdraw(wanted[driver.instance.key]) for driver in changed}
         for driver in changed:
             driver.reconfigure(wanted[driver.instance.key], touched[driver])
+            if driver.instance.key in heirs and not driver.leaving:
+                driver.inherit()
         added = [self._add_router(instance) for key, instance in wanted.items() if key not in self._routers]
         if removed or changed or added:
             self._listen()
         returned = [driver for driver in kept if driver.leaving]
         # First those that were MASTER when a speaker died: their adverts are due.
         for driver in sorted((*returned, *added), key=lambda driver: not driver.was_master):
-            driver.startup(drained=self._drained)
+            driver.startup(drained=self._drained, heir=driver.instance.key in heirs)
         self._index_vips()
         return {
             "added": [driver.instance.name for driver in (*returned, *added)],

@@ -1,15 +1,18 @@
 """One vrrpd a network namespace: each would take the addresses of another for leftovers."""
 
 import errno
+import logging
 import socket
 import time
 
 from vrrpd.supervisor.control import ControlError
 
+log = logging.getLogger(__name__)
+
 CLAIM = "\0vrrpd"
 """An abstract socket address; a network namespace has its own."""
 CLAIM_TIMEOUT = 15.0
-"""Seconds to wait for one that is ending: its speaker has the socket, too."""
+"""Seconds to wait for one that is ending: its children have the socket, too."""
 CLAIM_PAUSE = 0.05
 
 
@@ -20,7 +23,7 @@ def claim_namespace() -> socket.socket:
         ControlError: another one stays.
     """
     claim = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-    deadline = time.monotonic() + CLAIM_TIMEOUT
+    deadline, told = time.monotonic() + CLAIM_TIMEOUT, False
     while True:
         try:
             claim.bind(CLAIM)
@@ -30,6 +33,9 @@ def claim_namespace() -> socket.socket:
                 raise ControlError(
                     "another vrrpd runs in this network namespace; stop it, or put its instances into one file"
                 ) from error
+            if not told:
+                told = True
+                log.warning("another vrrpd runs in this network namespace; waiting %g s for its end", CLAIM_TIMEOUT)
             time.sleep(CLAIM_PAUSE)
         else:
             return claim

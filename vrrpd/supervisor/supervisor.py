@@ -42,7 +42,7 @@ from vrrpd.supervisor.apart import Apart
 from vrrpd.supervisor.best_effort import BestEffort
 from vrrpd.supervisor.child import EXIT_FAILED, Child
 from vrrpd.supervisor.claim import claim_namespace
-from vrrpd.supervisor.control import Connection, ControlError, ControlServer
+from vrrpd.supervisor.control import Connection, ControlServer
 from vrrpd.supervisor.director import Directing
 from vrrpd.supervisor.log import hand_on
 from vrrpd.supervisor.notify import notify
@@ -100,7 +100,7 @@ class Supervisor:
         self._control = ControlServer(self._config.control_socket, self._selector, self._commands)
         try:
             self._only_one = claim_namespace()
-        except ControlError:
+        except BaseException:  # SystemExit, where a signal ends it while it waits
             self._control.close()
             raise
         self._speaker: Child | None = None
@@ -202,7 +202,7 @@ class Supervisor:
             log.critical("cannot fork a speaker: %s; next try in %g s", error.strerror, FORK_RETRY_DELAY)
             self._start_at = time.monotonic() + FORK_RETRY_DELAY
             return
-        speaker.send(Begin(_speakers(self._config), self._drained, self._burdens))
+        speaker.send(Begin(self._config, self._drained, self._burdens))
         speaker.born = time.monotonic()
         self._speaker = speaker
         self._director.hear_news()
@@ -218,7 +218,7 @@ class Supervisor:
         code = EXIT_FAILED
         try:
             self._let_go_in_child()
-            code = speaker_process.run(_speakers(self._config), channel, self._ledger, standby=standby)
+            code = speaker_process.run(self._config, channel, self._ledger, standby=standby)
         except BaseException:
             log.exception("the speaker failed; please report this")
         finally:
@@ -505,11 +505,19 @@ class Supervisor:
         self._sealed = config
         if self._speaker is None:  # the next one begins with it
             applied({"ok": True, "result": {}})
-        elif _speakers(config.speakers) == _speakers(before.speakers):
+        elif _spoken(config.speakers) == _spoken(before.speakers):
             applied({"ok": True, "result": dict(UNTOUCHED)})
         else:
-            self._ask(lambda request: Apply(request, _speakers(config.speakers)), applied)
+            self._ask(lambda request: Apply(request, config.speakers), applied)
             self._standby.renew_soon()
+
+
+def _spoken(config: Config) -> Config:
+    """Without what means nothing to the speaker."""
+    nothing = Config(())
+    return replace(
+        config, http=nothing.http, node_settings=nothing.node_settings, resync_interval=nothing.resync_interval
+    )
 
 
 def _told_already(answer: dict[str, Any]) -> None:
@@ -520,11 +528,3 @@ def _told_already(answer: dict[str, Any]) -> None:
 
 def _note_only(_number: int, _frame: object) -> None:
     """Signals are handled by their number on the wake-up descriptor; this keeps their default action away."""
-
-
-def _speakers(config: Config) -> Config:
-    """Without what is not the speaker's, so that it need not hear of it."""
-    nothing = Config(())
-    return replace(
-        config, http=nothing.http, node_settings=nothing.node_settings, resync_interval=nothing.resync_interval
-    )
