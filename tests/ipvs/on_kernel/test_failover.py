@@ -25,7 +25,7 @@ class Restless(threading.Thread):
     """Says something and hears it back, again and again, until stopped."""
 
     def __init__(self, connection: socket.socket) -> None:
-        super().__init__()
+        super().__init__(daemon=True)
         self.connection = connection
         self.rounds = 0
         self.error: OSError | None = None
@@ -57,7 +57,7 @@ class Resets:
         self._socket.setblocking(False)
         self._over = threading.Event()
         self._count = 0
-        self._reader = threading.Thread(target=self._read)
+        self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
     def _read(self) -> None:
