@@ -505,7 +505,7 @@ class Supervisor:
         self._sealed = config
         if self._speaker is None:  # the next one begins with it
             applied({"ok": True, "result": {}})
-        elif config.speakers == before.speakers:
+        elif _heeded_by_speakers(config.speakers) == _heeded_by_speakers(before.speakers):
             applied({"ok": True, "result": dict(UNTOUCHED)})
         else:
             self._ask(lambda request: Apply(request, config.speakers), applied)
@@ -516,6 +516,14 @@ def _told_already(answer: dict[str, Any]) -> None:
     """A signal wants no answer; what is wrong with the file is in the log."""
     if not answer["ok"] and "problems" not in answer:
         log.error("reload: %s", answer["error"])
+
+
+def _heeded_by_speakers(config: Config) -> Config:
+    """What means something to a speaker, which need not be told of the rest, nor waited for."""
+    nothing = Config(())
+    return replace(
+        config, http=nothing.http, node_settings=nothing.node_settings, resync_interval=nothing.resync_interval
+    )
 
 
 def _note_only(_number: int, _frame: object) -> None:
