@@ -69,8 +69,8 @@ class Plan(Struct, frozen=True):
         return len(self.burdens) * sum(1 for advert_int in self.adverts for _ in self.cells(advert_int))
 
 
-def carry_out(plan: Plan, results: Results, directory: Path, console: Console) -> None:
-    """Do what is not done yet, and keep each run as soon as it is over.
+def carry_out(plan: Plan, results: Results, directory: Path, console: Console) -> bool:
+    """Do what is not done yet, and keep each run as soon as it is over; whether every speaker came up.
 
     Args:
         plan: what.
@@ -86,15 +86,19 @@ def carry_out(plan: Plan, results: Results, directory: Path, console: Console) -
         notes += [f"{speaker.name}: it has no reload" for speaker in plan.speakers if not speaker.can_reload]
     for note in notes:
         _note(results, note)
+    whole = True
     with progress(console, plan.total, "runs") as step, (directory / RUNS).open("ab") as kept:
         for load in plan.burdens:
             try:
                 with load.applied() if load else nullcontext():
                     for advert_int in plan.adverts:
                         setting = msgspec.structs.replace(plan.setting, advert_int=advert_int)
-                        _Leg(plan, setting, load, results).carry_out(kept, step)
+                        leg = _Leg(plan, setting, load, results)
+                        leg.carry_out(kept, step)
+                        whole = whole and not leg.given_up
             except LoadError as error:
                 _note(results, str(error))
+    return whole
 
 
 def _note(results: Results, text: str | None) -> None:
@@ -112,7 +116,8 @@ class _Leg:
         self._name = load.name if load else ""
         self._results = results
         self._arenas: dict[str, Arena] = {}
-        self._given_up: set[str] = set()
+        self.given_up: set[str] = set()
+        """Speakers that did not come up."""
         self._scratch = Path()
 
     def carry_out(self, kept: IO[bytes], step: Callable[[str], None]) -> None:
@@ -124,7 +129,7 @@ class _Leg:
             stack.callback(self._close)
             for number, fault, speaker in self._plan.cells(interval):
                 key = (speaker.name, interval, fault.name, self._name, number)
-                if key not in done and speaker.name not in self._given_up:
+                if key not in done and speaker.name not in self.given_up:
                     self._try(speaker, fault, number, kept)
                 step(f"{speaker.name} {fault.name} {interval:g} s {self._name}".rstrip())
 
@@ -133,7 +138,7 @@ class _Leg:
         try:
             run = self._quiet_run(speaker, fault, number)
         except ArenaError as error:
-            self._given_up.add(speaker.name)
+            self.given_up.add(speaker.name)
             _note(self._results, f"at {self._setting.advert_int:g} s, from {fault.name} on: {error}".partition("\n")[0])
             return
         self._results.runs.append(run)

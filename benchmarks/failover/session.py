@@ -85,8 +85,9 @@ class Session:
 
     def run(self) -> int:
         """Measure; whatever ends it, what is done is kept and reported. Returns the exit code."""
+        whole = False
         try:
-            self._measure()
+            whole = self._measure()
         finally:
             save(self._results, self._directory)
             (self._directory / RUNS).unlink(missing_ok=True)
@@ -94,19 +95,20 @@ class Session:
             print(table(self._results))
         for note in self._results.not_measured:
             self._console.print(f"not measured: {note}", markup=False, soft_wrap=True)
-        return 1 if self._results.not_measured else 0
+        return 0 if whole else 1
 
-    def _measure(self) -> None:
+    def _measure(self) -> bool:
         arguments = self._arguments
         # An installed package comes with its bytecode; a checkout may be told to keep none.
         os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
         with tempfile.TemporaryDirectory(prefix="failover-bytecode-") as bytecode:
             os.environ["PYTHONPYCACHEPREFIX"] = bytecode
-            carry_out(self._plan, self._results, self._directory, self._console)
+            whole = carry_out(self._plan, self._results, self._directory, self._console)
             save(self._results, self._directory)
             if arguments.scale:
                 self._scale(scale.Sizes() if arguments.scale == "full" else QUICK_SIZES)
             self._figures()
+        return whole
 
     def _scale(self, sizes: scale.Sizes) -> None:
         todo = scale.jobs(self._plan.speakers, sizes)

@@ -147,39 +147,41 @@ def program(description: Path, out: Path, *more: str) -> subprocess.Popen[str]:
     return subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def test_ctrl_c_keeps_what_is_done_and_resume_does_the_rest(description: Path, tmp_path: Path) -> None:
-    with program(description, tmp_path) as first:
+def test_ctrl_c_keeps_what_is_done_and_resume_does_the_rest_also_beside_a_speaker_that_does_not_run(
+    description: Path, tmp_path: Path
+) -> None:
+    broken, out_directory = tmp_path / "broken.toml", tmp_path / "out"
+    broken.write_text('name = "broken"\nstart = ["sh", "-c", "echo no such option; exit 3"]\n', encoding="utf-8")
+    with program(description, out_directory) as first:
         assert first.stderr is not None
         assert "1 of 2 runs" in first.stderr.readline()
         first.send_signal(signal.SIGINT)
         out, err = first.communicate(timeout=DEADLINE)
         assert first.returncode == 128 + signal.SIGINT, err
     assert "| stop" in out, "what is done is shown"
-    kept = load(tmp_path)
+    kept = load(out_directory)
     assert (kept.versions, kept.baseline) == ({"fake": "1.2.3"}, "fake")
     assert len(kept.runs) == 1
-    with program(description, tmp_path) as refused:
+    with program(description, out_directory) as refused:
         assert "has results already: --resume goes on" in refused.communicate(timeout=DEADLINE)[1]
         assert refused.returncode == 2
-    with program(description, tmp_path, "--resume", "--captures") as second:
+    with program(description, out_directory, "--resume", "--captures", "--speaker", str(broken)) as second:
         _, err = second.communicate(timeout=60)
-        assert second.returncode == 0, err
-    found: Results = load(tmp_path)
+        assert second.returncode == 1, err
+    assert "not measured: at 0.05 s, from stop on: broken has ended at once:" in err
+    assert "broken has ended at once" in (out_directory / "report.html").read_text(encoding="utf-8")
+    found: Results = load(out_directory)
     assert [run.number for run in found.runs] == [0, 1]
     assert found.runs[: len(kept.runs)] == kept.runs
-    assert {path.name for path in tmp_path.iterdir()} == {NAME, "report.html", "report.md", "cells.csv", "captures"}
-    assert not (tmp_path / RUNS).exists()
-    (pcap,) = (tmp_path / "captures").iterdir()
+    assert {path.name for path in out_directory.iterdir()} == {
+        NAME,
+        "report.html",
+        "report.md",
+        "cells.csv",
+        "captures",
+    }
+    assert not (out_directory / RUNS).exists()
+    (pcap,) = (out_directory / "captures").iterdir()
     assert pcap.name == "fake-0.05-stop-1.pcap"
     heard = [outcome for each in read(str(pcap)) if isinstance(outcome := understand(each), Heard)]
     assert {one.priority for one in heard} == {200, 0, 100}
-
-
-def test_a_speaker_that_does_not_run_is_told_of_and_the_rest_goes_on(tmp_path: Path) -> None:
-    (tmp_path / "broken.toml").write_text('name = "broken"\nstart = ["sh", "-c", "echo no such option; exit 3"]\n')
-    with program(tmp_path / "broken.toml", tmp_path / "out") as running:
-        out, err = running.communicate(timeout=60)
-    assert running.returncode == 1
-    assert "not measured: at 0.05 s, from stop on: broken has ended at once:" in err
-    assert "nothing was measured" in out
-    assert "broken has ended at once" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")

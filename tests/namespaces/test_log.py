@@ -66,6 +66,6 @@ def test_a_log_that_is_read_late_is_whole(network: Network) -> None:
     read = b""
     while read.count(b"reload refused") < RELOADS // 4:
         read += os.read(daemon.pipe, 1 << 16)
-    lines = read.decode().splitlines()
-    assert all(line.startswith(("20", str(daemon.configuration))) for line in lines)
+    lines = read.decode().splitlines()[:-1]  # the last one may be half here
+    assert [line for line in lines if not line.startswith(("20", str(daemon.configuration)))] == []
     os.close(daemon.pipe)

@@ -4,7 +4,6 @@ import json
 import logging
 import os
 import select
-import sys
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -16,6 +15,7 @@ log = logging.getLogger(__name__)
 WAITING_MAX = 1 << 20
 """Bytes that may wait for a reader; lines beyond that are counted."""
 RETRY_DELAY = 0.1
+_STDERR = 2
 LAST_PATIENCE = 0.2
 """Seconds."""
 TEXT = "text"
@@ -110,7 +110,7 @@ def hand_on(line: LogLine) -> None:
 
 def configure(log_format: str, level: int) -> None:
     """Send every record of `level` and above to stderr; who runs for long calls `write_waiting` now and then."""
-    handler = PatientHandler(sys.stderr.fileno())
+    handler = PatientHandler(_STDERR)
     handler.setFormatter(JsonFormatter() if log_format == JSON else TextFormatter())
     logging.basicConfig(handlers=[handler], level=level, force=True)
 
