@@ -48,9 +48,9 @@ def _add(parser: argparse.ArgumentParser, flag: Flag) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Run until told to stop."""
     await_signals()
-    configure_log(arguments)
     try:
         settings = read_settings({flag.key: getattr(arguments, flag.key) for flag in FLAGS}, os.environ)
+        configure_log(arguments)
         last = recall(settings)
         if last:
             log.info("going on with the last configuration, %s, until the API server answers", place(settings))
