@@ -381,3 +381,9 @@ def test_refused_adverts_are_forgiven_when_four_went_out() -> None:
     for _ in range(2):
         router.handle(TimerExpired(Timer.ADVER))
     assert router.handle(failed)[-1] == SetTimer(Timer.RECOVERY, Centiseconds(500))
+
+
+@pytest.mark.parametrize(("priority", "at_once"), [(1, True), (50, False)])
+def test_when_another_master_has_let_go_the_announcement_waits_for_no_pace(priority: int, *, at_once: bool) -> None:
+    effects = master().handle(heard(priority))
+    assert effects[:2] == (SendAdvert(100), Reannounce(at_once=at_once))

@@ -30,6 +30,7 @@ from vrrpd.protocol.effects import (
     State,
 )
 from vrrpd.protocol.events import Shutdown, Timer, TimerExpired
+from vrrpd.protocol.router import LAST_WORD_PRIORITY
 from vrrpd.protocol.timing import Centiseconds
 
 ADVERT_AND_TIMER = (SendAdvert(100), SetTimer(Timer.ADVER, Centiseconds(100)))
@@ -142,7 +143,7 @@ def test_row_40_answers_a_worse_one_immediately(priority: int, source: IPAddress
     router, event = router_in_master(), heard(priority=priority, source=source)
     assert router.handle(event) == (
         SendAdvert(100),
-        Reannounce(),
+        Reannounce(at_once=priority == LAST_WORD_PRIORITY),
         SetTimer(Timer.REANNOUNCE, Centiseconds(102)),  # and when the other has fallen silent
         ReportAnomaly(Anomaly.CONFLICTING_MASTER, source, event.advert),
     )

@@ -82,6 +82,9 @@ class Announce(Struct, frozen=True):
 class Reannounce(Struct, frozen=True):
     """Announce the addresses that were announced before again: another master may have told the link otherwise."""
 
+    at_once: bool = False
+    """It has just let go of them, so that nobody answers who still looks for them there."""
+
 
 class ReportTransition(Struct, frozen=True):
     """Tell people and scripts."""

@@ -234,9 +234,10 @@ class VirtualRouter:
             return (*self._advertise(), *self._anomalies(event))
         if self._loses_to(event):
             return self._yield_to(event)
+        again = Reannounce(at_once=advert.priority == LAST_WORD_PRIORITY)
         if event.source == self._predecessor:
             self._predecessor = None
-            return (SendAdvert(self.priority), Reannounce(), *self._anomalies(event))
+            return (SendAdvert(self.priority), again, *self._anomalies(event))
         conflict = ReportAnomaly(Anomaly.CONFLICTING_MASTER, event.source, advert)
         if event.source == self.address:
             # Two routers with one address both win the tie; answering at once, they would answer each other forever.
@@ -244,7 +245,7 @@ class VirtualRouter:
         # Once it is not heard any more, it has stepped down, and its neighbours look for the addresses there.
         self._reannounce_running = True
         silent = SetTimer(Timer.REANNOUNCE, Centiseconds(advert.max_advertise_interval + CONFLICT_MARGIN))
-        return (SendAdvert(self.priority), Reannounce(), silent, conflict, *self._anomalies(event))
+        return (SendAdvert(self.priority), again, silent, conflict, *self._anomalies(event))
 
     def _in_yielding(self, event: Event) -> Effects:
         """Not in the RFC: a MASTER no longer, as BACKUP to all that is heard, but the addresses are still here."""

@@ -18,6 +18,8 @@ from vrrpd.speaker.vips import Vip
 IPV4 = 4
 CONFLICT_PAUSE = 0.1
 """Seconds between two rounds that conflicting masters cause, so that they cannot make us flood the link."""
+LAST_WORD_PAUSE = 1.0
+"""Seconds between two rounds beyond these."""
 
 
 class Announcer:
@@ -34,7 +36,7 @@ class Announcer:
         self._second_set = host.timers.deadline(self._repeat)
         self._again = host.timers.deadline(self.conflict)
         self._refresh = host.timers.deadline(self._refresh_all)
-        self._last_conflict = 0.0
+        self._last_conflict = self._last_word = 0.0
 
     def start(self, vips: Sequence[Vip]) -> None:
         """Announce addresses that have just come: a first burst at once, what is left of the set at the pace.
@@ -63,11 +65,18 @@ class Announcer:
         if awaited:
             self.start(awaited)
 
-    def conflict(self) -> None:
-        """Another master was heard: what it made others believe must be put right, at once but not at its pace."""
+    def conflict(self, *, at_once: bool = False) -> None:
+        """Another master was heard: what it made others believe must be put right, at once but not at its pace.
+
+        Args:
+            at_once: it said its last word, which does not wait for the pace; not so often that it could be abused.
+        """
         now = time.monotonic()
-        if now - self._last_conflict >= CONFLICT_PAUSE:
+        heeded = at_once and now - self._last_word >= LAST_WORD_PAUSE
+        if heeded or now - self._last_conflict >= CONFLICT_PAUSE:
             self._last_conflict = now
+            if heeded:
+                self._last_word = now
             self._queue_rounds(1)
         elif self._again.when is None:
             self._again.at(self._last_conflict + CONFLICT_PAUSE)

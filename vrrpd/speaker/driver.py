@@ -140,7 +140,7 @@ class RouterDriver:
             CancelTimer: self._cancel_timer,
             AddAddresses: self._add_addresses,
             Announce: lambda effect: self._announcer.start(self.vips.of(effect.addresses)),
-            Reannounce: lambda _: self._announcer.conflict(),
+            Reannounce: lambda effect: self._announcer.conflict(at_once=effect.at_once),
             RemoveAddresses: self._remove_addresses,
             ReportTransition: self._report_transition,
             ReportAnomaly: self._report_anomaly,
