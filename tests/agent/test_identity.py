@@ -100,3 +100,11 @@ def test_some_interfaces_lead_nowhere(name: str) -> None:
 
 def test_a_virtual_address_is_no_sign_of_a_node() -> None:
     assert interface_of(NODES[0], {"eth0": interface("192.0.2.9/32", ours=True)}) is None
+
+
+def test_two_nodes_with_one_address_have_one_priority_and_it_is_told() -> None:
+    """One of them was renamed, and its old object is still there."""
+    nodes = [Node(name, internal=(f"192.0.2.{host}",)) for name, host in (("a", 1), ("b", 2), ("old-b", 2))]
+    ranked = rank("b", nodes, Family.IPV4)
+    assert ranked.priority == 101
+    assert "old-b has its address 192.0.2.2, too" in str(ranked.problem)

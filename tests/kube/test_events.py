@@ -153,6 +153,22 @@ def test_no_more_than_a_burst_is_written_at_once_and_what_waits_is_bounded() -> 
     asyncio.run(story())
 
 
+def test_what_is_first_is_told_before_what_waits_and_what_is_over_is_not_told() -> None:
+    async def story() -> None:
+        server = Server()
+        async with server.serving() as connection, Recording(connection) as recorder:
+            for number in range(1000):
+                recorder.say(Saying("InvalidEntry", str(number)))
+            recorder.say(Saying("Master", "held"), first=True)
+            for number in range(1000):
+                recorder.take_back(Saying("InvalidEntry", str(number)))
+            recorder.say(Saying("InvalidEntry", "another"))
+            await until(server, "create", "create")
+            assert [event["message"] for event in server.events.values()] == ["held", "another"]
+
+    asyncio.run(story())
+
+
 def test_a_right_that_is_missing_is_told_once_and_needs_no_restart(caplog: pytest.LogCaptureFixture) -> None:
     async def story() -> None:
         server = Server()

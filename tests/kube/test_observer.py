@@ -193,6 +193,8 @@ def test_while_the_server_is_away_all_stays_and_what_changed_meanwhile_comes_wit
                 and addresses(now, namespace, "changed") == ["198.51.100.2"]
             )
         )
+        first = next(now for now in observing.snapshots if now.config_map and now.config_map.data == {"a": "after"})
+        assert {name for _, name in first.services} == {"same", "changed", "new"}, "new entries with old services"
         assert {name for _, name in after.services} == {"same", "changed", "new"}
         assert {name for _, name in after.slices} == {"same", "changed"}
         assert set(after.nodes) == {"n2"}

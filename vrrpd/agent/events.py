@@ -77,19 +77,37 @@ class Recorder:
         """This is the ConfigMap now; of one that is gone the last is remembered."""
         self._about = config_map or self._about
 
-    def say(self, saying: Saying) -> None:
-        """Tell of it soon; what waits to be told already need not be told twice."""
-        if len(self._waiting) < _WAITING_MAX or saying in self._waiting:
-            self._waiting[saying] = None
-            self._news.set()
-        else:
+    def say(self, saying: Saying, *, first: bool = False) -> None:
+        """Tell of it soon; what waits to be told already need not be told twice.
+
+        Args:
+            saying: the thing.
+            first: before all that waits, and in the place of the last of them if they are too many.
+        """
+        if len(self._waiting) >= _WAITING_MAX and saying not in self._waiting:
             self.dropped += 1
+            if not first:
+                return
+            self._waiting.popitem()
+        self._waiting[saying] = None
+        if first:
+            self._waiting.move_to_end(saying, last=False)
+        self._news.set()
+
+    def take_back(self, saying: Saying) -> None:
+        """It is not so any more: if it was not told yet, it need not be."""
+        self._waiting.pop(saying, None)
+        if not self._waiting:
+            self._news.clear()
 
     async def run(self) -> NoReturn:
         """Tell until cancelled."""
         while True:
             await self._news.wait()
             await asyncio.sleep(self._wait())
+            if not self._waiting:  # it was taken back meanwhile
+                self._tokens += 1.0
+                continue
             saying, _ = self._waiting.popitem(last=False)
             if not self._waiting:
                 self._news.clear()

@@ -74,6 +74,9 @@ def rank(name: str, taking_part: Iterable[Node], family: Family) -> Rank:
         wrong = "it has no ExternalIP and no InternalIP: its priority is the lowest"
         return Rank(PRIORITY_STRANGER, Problem(where, "", wrong, "have its kubelet report one: --node-ip"))
     priority = PRIORITY_FIRST + sorted(filter(None, texts.values())).index(own)
+    if twins := [node for node, text in texts.items() if text == own and node != name]:
+        wrong = f"{', '.join(twins)} has its address {own}, too, and so its priority"
+        return Rank(min(priority, PRIORITY_LAST), Problem(where, "", wrong, "delete the node that is not there"))
     if priority <= PRIORITY_LAST:
         return Rank(priority)
     wrong = f"its priority would be {priority}, and {PRIORITY_LAST} is the highest, which it now shares"

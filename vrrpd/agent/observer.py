@@ -14,6 +14,10 @@ from vrrpd.agent.resources import CONFIG_MAPS, ENDPOINT_SLICES, ENDPOINTS, NODES
 
 log = logging.getLogger(__name__)
 
+_GATHER: Final = 1.0
+_GATHER_MAX: Final = 3.0
+"""Seconds in which all resources are listed when the API server is back: old services and new entries do not fit."""
+_GATHER_POLL: Final = 0.02
 _REFUSALS_MAX: Final = 3
 """In a row, of slices that have been there: an API server that starts may refuse for a moment what it grants."""
 
@@ -41,6 +45,8 @@ class Observer:
         """
         self.snapshot: Snapshot | None = None
         """The last one; stays while the API server is away."""
+        self._reached_at = float("-inf")
+        """When, on the loop's clock, an API server that was away has answered first."""
         self._name = config_map
         self._publish_to = changed
         self._dirty: set[str] = set()
@@ -62,6 +68,8 @@ class Observer:
         self._endpoints: Reflector[tuple[EndpointSlice, ...]] | None = None
         self._endpoints_task: asyncio.Task[None] | None = None
         self._nodes = Reflector(connection, NODES, partial(self._touch, "nodes"), patience=patience)
+        for reflector in self._reflectors():
+            reflector.reached = self._reached
 
     async def run(self) -> None:
         """Observe until cancelled."""
@@ -72,6 +80,14 @@ class Observer:
         finally:
             if self._publication:
                 self._publication.cancel()
+
+    def _reached(self) -> None:
+        """The API server is back for one: the others ask as well, and all that comes of it is taken up together."""
+        now = asyncio.get_running_loop().time()
+        if now - self._reached_at > _GATHER_MAX:
+            self._reached_at = now
+        for reflector in self._reflectors():
+            reflector.wake()
 
     @property
     def status(self) -> tuple[Status, ...]:
@@ -93,6 +109,7 @@ class Observer:
         if self._endpoints is None and refusals >= (_REFUSALS_MAX if self._slices.listed else 1):
             assert self._tasks
             self._endpoints = self._new_endpoints()
+            self._endpoints.reached = self._reached
             self._endpoints_task = self._tasks.create_task(self._endpoints.run())
         elif self._endpoints_task and self._slices.listed and not refusals:
             log.info("%s can be read; Endpoints are followed no more", ENDPOINT_SLICES.full)
@@ -107,6 +124,11 @@ class Observer:
 
     def _publish(self) -> None:
         self._publication = None
+        loop = asyncio.get_running_loop()
+        away = any(reflector.out_of_reach for reflector in self._reflectors())
+        if loop.time() - self._reached_at < (_GATHER_MAX if away else _GATHER):
+            self._publication = loop.call_later(_GATHER_POLL, self._publish)
+            return
         # Until Endpoints are there slices that may be read no more are better than nothing.
         source = self._endpoints if self._endpoints and self._endpoints.listed else self._slices
         if not (self._config_maps.listed and self._services.listed and source.listed and self._nodes.listed):

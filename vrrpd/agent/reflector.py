@@ -143,6 +143,11 @@ class Reflector(Generic[Object]):
         self.counters = Counters()
         self.refusals = 0
         """How often in a row the API server has said that it is forbidden, or not there."""
+        self.out_of_reach = False
+        """The API server did not answer the last time."""
+        self.reached: Callable[[], None] = lambda: None
+        """Called when the API server answers that could not be reached before."""
+        self._awake = asyncio.Event()
         self._connection = connection
         self._changed = changed
         namespace, name = wanted
@@ -168,6 +173,16 @@ class Reflector(Generic[Object]):
             reason=self._reason,
             unreadable=self._unreadable,
         )
+
+    def wake(self) -> None:
+        """Ask again now, if it waits to: others have been answered."""
+        if self.out_of_reach:
+            self._awake.set()
+
+    def _answered(self) -> None:
+        if self.out_of_reach:
+            self.out_of_reach = False
+            self.reached()
 
     async def run(self) -> NoReturn:
         """Follow the resource, whatever comes, until cancelled."""
@@ -252,6 +267,7 @@ class Reflector(Generic[Object]):
     async def _get(self, query: list[tuple[str, str]], limits: ClientTimeout) -> bytes:
         try:
             async with self._connection.get(self._path, query, limits) as response:
+                self._answered()
                 return await response.read()
         except RefusedError as error:
             raise (ExpiredError() if error.status == 410 else error) from error
@@ -291,6 +307,7 @@ class Reflector(Generic[Object]):
         limits = ClientTimeout(total=seconds + _GRACE, sock_connect=_CONNECT, sock_read=self._patience.idle)
         try:
             async with self._connection.get(self._path, query, limits) as response:
+                self._answered()
                 self.counters.watches += 1
                 if self.refusals:
                     self.refusals = 0
@@ -379,7 +396,12 @@ class Reflector(Generic[Object]):
         delay = min(self._patience.first * 2.0 ** min(self._failures, 32), self._patience.cap)
         self._failures += 1
         wanted = min(failure.retry_after, self._patience.cap) if isinstance(failure, RefusedError) else 0.0
-        await asyncio.sleep(wanted + delay * random.uniform(0.5, 1.0))
+        self.out_of_reach = isinstance(failure, UnreachableError)
+        self._awake.clear()
+        try:
+            await asyncio.wait_for(self._awake.wait(), wanted + delay * random.uniform(0.5, 1.0))
+        except TimeoutError:
+            return
 
     def _in_words(self, verb: str, failure: Exception) -> str:
         resource = self.resource

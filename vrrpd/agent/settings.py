@@ -151,7 +151,7 @@ def read_settings(flags: Mapping[str, str], environment: Mapping[str, str]) -> S
         ),
     )
     reading.flag("proxy-protocol-mode", _no_proxy, False)
-    if not settings.node and settings.pod is None:
+    if not settings.node and settings.pod is None and not flags["node_name"]:
         remedy = "set POD_NAME and POD_NAMESPACE, or NODE_NAME, or this flag"
         reading.problems.append(FlagProblem("--node-name", "it is not said which node this is", remedy))
     if reading.problems:

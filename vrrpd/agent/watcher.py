@@ -119,12 +119,11 @@ class Watcher:
 
     def _say(self, reason: str, what: str, *, warning: bool = False) -> None:
         if self._recorder and self._whereabouts:
-            self._recorder.say(Saying(reason, f"node {self._whereabouts.node}: {what}", warning))
+            self._recorder.say(Saying(reason, f"node {self._whereabouts.node}: {what}", warning), first=True)
 
-    def _say_problem(self, problem: Problem) -> None:
-        """All nodes say the same, unless it is about one of them."""
+    def _say_problem(self, problem: Problem, *, first: bool = False) -> None:
         assert self._recorder
-        self._recorder.say(Saying(_REASONS[problem.where.partition(" ")[0]], str(problem), warning=True))
+        self._recorder.say(_saying(problem), first=first)
 
     def _changed(self, snapshot: Snapshot) -> None:
         self._snapshot = snapshot
@@ -202,10 +201,12 @@ class Watcher:
         for problem in problems:
             if problem not in self._problems:
                 log.log(logging.ERROR if nothing else logging.WARNING, "%s", problem)
-                self._say_problem(problem)
-        over = sum(problem not in problems for problem in self._problems)
-        if over:
-            log.info("%d of the problems told before are over, %d are left", over, len(problems))
+                self._say_problem(problem, first=nothing)
+        if over := [problem for problem in self._problems if problem not in problems]:
+            log.info("%d of the problems told before are over, %d are left", len(over), len(problems))
+            assert self._recorder
+            for problem in over:
+                self._recorder.take_back(_saying(problem))
         self._problems = problems
 
     async def _keep_saying(self) -> NoReturn:
@@ -227,6 +228,11 @@ class Watcher:
                 if problem != told:
                     log.warning("%s", problem)
                 told = problem
+
+
+def _saying(problem: Problem) -> Saying:
+    """All nodes say the same, unless it is about one of them."""
+    return Saying(_REASONS[problem.where.partition(" ")[0]], str(problem), warning=True)
 
 
 def _addresses(node: Node) -> Node:
