@@ -24,6 +24,17 @@ class SealedConfig(Struct, frozen=True):
     """Of each virtual server by its name, to see which is other than it was. Only processes that were forked from one
     hash alike."""
 
+    @property
+    def spoken(self) -> Config:
+        """What of it means something to a speaker."""
+        nothing = Config(())
+        return replace(
+            self.speakers,
+            http=nothing.http,
+            node_settings=nothing.node_settings,
+            resync_interval=nothing.resync_interval,
+        )
+
     def opened(self) -> Config:
         """The whole configuration; some hundred milliseconds for 50,000 real servers."""
         if not self.hashes:

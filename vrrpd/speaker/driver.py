@@ -17,7 +17,6 @@ from vrrpd.protocol.advert import AdvertError, IPAddress
 from vrrpd.protocol.effects import (
     AddAddresses,
     Announce,
-    Anomaly,
     CancelTimer,
     Reannounce,
     RemoveAddresses,
@@ -46,11 +45,13 @@ from vrrpd.protocol.parameters import Parameters
 from vrrpd.protocol.router import VirtualRouter
 from vrrpd.protocol.timing import PRIORITY_OWNER, Centiseconds, active_down_interval, centiseconds, seconds
 from vrrpd.speaker.announcer import Announcer
+from vrrpd.speaker.anomalies import explain
 from vrrpd.speaker.counters import Counters
 from vrrpd.speaker.host import Host
 from vrrpd.speaker.outgoing import Outgoing, outgoing
 from vrrpd.speaker.port import Hearing, Port
 from vrrpd.speaker.timers import Deadline
+from vrrpd.speaker.tracking import lacking, tracked_weight
 from vrrpd.speaker.vips import Vip, VirtualAddresses
 
 log = logging.getLogger(__name__)
@@ -214,16 +215,10 @@ class RouterDriver:
 
     def _parameters(self) -> Parameters:
         parameters = self.instance.parameters()
-        burden = self._burden + sum(
-            each.weight for each in self.instance.track_interface if self._is_up(each.interface) == (each.weight > 0)
-        )
+        burden = self._burden + tracked_weight(self.instance, self._kernel.monitor)
         if not burden or parameters.priority == PRIORITY_OWNER:
             return parameters
         return replace(parameters, priority=max(1, min(parameters.priority + burden, PRIORITY_OWNER - 1)))
-
-    def _is_up(self, interface: str) -> bool:
-        link = self._kernel.monitor.link(interface)
-        return link is not None and link.up
 
     def woke_late(self, now: float) -> None:
         """The process could not run for a while: see to it that nothing is said that is not true any more."""
@@ -285,18 +280,10 @@ class RouterDriver:
     def _usable(self) -> LinkChanged:
         """What the port says, unless a source, or an interface that the instance needs, is missing."""
         usable = self._port.state
-        if usable.up and (source := self.instance.unicast_src_ip):
-            usable = LinkChanged(up=True, address=source)
-            if not self._kernel.monitor.has(self.instance.interface, source):
-                reason = f"{self.instance.interface} has no {source} (unicast_src_ip) to send adverts from"
-                usable = LinkChanged(up=False, reason=reason)
-        if usable.up:
-            needed = {each.interface: "is tracked" for each in self.instance.track_interface if not each.weight}
-            needed |= {vip.config.dev: "carries virtual addresses" for vip in self.vips}
-            for dev, role in sorted(needed.items()):
-                if not self._is_up(dev):
-                    what = "is down or has no carrier" if self._kernel.monitor.link(dev) else "does not exist"
-                    usable = LinkChanged(up=False, reason=f"{dev}, which {role}, {what}")
+        if usable.up and (reason := lacking(self.instance, self._kernel.monitor)):
+            usable = LinkChanged(up=False, reason=reason)
+        elif usable.up and self.instance.unicast_src_ip:
+            usable = LinkChanged(up=True, address=self.instance.unicast_src_ip)
         self._told_usable = usable
         return usable
 
@@ -501,7 +488,7 @@ class RouterDriver:
     def _report_anomaly(self, effect: ReportAnomaly) -> None:
         self.counters.anomalies[effect.anomaly] += 1
         if self._rate_limit.allows((self.instance.name, effect.source, effect.anomaly), time.monotonic()):
-            what = _explain(effect, self.instance)
+            what = explain(effect, self.instance)
             log.warning("(%s) %s", self.instance.name, what)
             self._tell(Anomalous(self.instance.name, what))
 
@@ -522,32 +509,3 @@ class RouterDriver:
 def _patience(priority: int, interval: Centiseconds) -> float:
     """Seconds of silence after which a peer of lower priority may have taken over."""
     return seconds(active_down_interval(priority, interval))
-
-
-def _explain(effect: ReportAnomaly, instance: VrrpInstance) -> str:
-    source, advert = effect.source, effect.advert
-    match effect.anomaly:
-        case Anomaly.INTERVAL_DIFFERS:
-            theirs = seconds(advert.max_advertise_interval)
-            return f"{source} advertises every {theirs:g} s, we every {instance.advert_int:g} s; configure one interval"
-        case Anomaly.ADDRESSES_DIFFER:
-            theirs_only = {str(address) for address in advert.addresses} - _addresses(instance)
-            ours_only = _addresses(instance) - {str(address) for address in advert.addresses}
-            return (
-                f"{source} advertises other addresses: it alone has {_listed(theirs_only)}, "
-                f"we alone have {_listed(ours_only)}; configure one list"
-            )
-        case Anomaly.ANOTHER_OWNER:
-            return f"{source} also claims to own the addresses (priority 255); only one router may"
-        case Anomaly.CONFLICTING_MASTER:
-            return f"{source} is MASTER too, with priority {advert.priority}; answering it"
-        case Anomaly.DUPLICATE_SOURCE:
-            return f"{source} is our own address, yet another router sends from it; give each router its own"
-
-
-def _addresses(instance: VrrpInstance) -> set[str]:
-    return {str(vip.address) for vip in instance.virtual_ipaddress}
-
-
-def _listed(addresses: set[str]) -> str:
-    return ", ".join(sorted(addresses)) or "none"

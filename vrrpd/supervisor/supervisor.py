@@ -202,7 +202,7 @@ class Supervisor:
             log.critical("cannot fork a speaker: %s; next try in %g s", error.strerror, FORK_RETRY_DELAY)
             self._start_at = time.monotonic() + FORK_RETRY_DELAY
             return
-        speaker.send(Begin(_spoken(self._config), self._drained, self._burdens))
+        speaker.send(Begin(self._sealed.spoken, self._drained, self._burdens))
         speaker.born = time.monotonic()
         self._speaker = speaker
         self._director.hear_news()
@@ -218,7 +218,7 @@ class Supervisor:
         code = EXIT_FAILED
         try:
             self._let_go_in_child()
-            code = speaker_process.run(_spoken(self._config), channel, self._ledger, standby=standby)
+            code = speaker_process.run(self._sealed.spoken, channel, self._ledger, standby=standby)
         except BaseException:
             log.exception("the speaker failed; please report this")
         finally:
@@ -505,19 +505,11 @@ class Supervisor:
         self._sealed = config
         if self._speaker is None:  # the next one begins with it
             applied({"ok": True, "result": {}})
-        elif _spoken(config.speakers) == _spoken(before.speakers):
+        elif config.spoken == before.spoken:
             applied({"ok": True, "result": dict(UNTOUCHED)})
         else:
-            self._ask(lambda request: Apply(request, _spoken(config.speakers)), applied)
+            self._ask(lambda request: Apply(request, config.spoken), applied)
             self._standby.renew_soon()
-
-
-def _spoken(config: Config) -> Config:
-    """Without what means nothing to the speaker."""
-    nothing = Config(())
-    return replace(
-        config, http=nothing.http, node_settings=nothing.node_settings, resync_interval=nothing.resync_interval
-    )
 
 
 def _told_already(answer: dict[str, Any]) -> None:
