@@ -1,7 +1,11 @@
 """The timers of a process go on, whatever happens in it."""
 
 import asyncio
+import time
 
+import pytest
+
+import vrrpd.speaker.timers as timers_module
 from vrrpd.speaker.timers import Timers
 
 
@@ -22,3 +26,50 @@ def test_a_mistake_of_who_is_told_of_wake_ups_stops_no_timer() -> None:
         return ran
 
     assert asyncio.run(run()) == [1, 2]
+
+
+def test_what_is_rehearsed_is_rehearsed_until_it_is_near(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each rehearsal warms up what the first one of a process that slept found cold."""
+    monkeypatch.setattr(timers_module, "HEAD_START", 0.5)  # also on a busy machine there is time for more than one
+
+    async def run() -> tuple[list[float], float, float]:
+        loop = asyncio.get_running_loop()
+        rehearsed: list[float] = []
+        over: asyncio.Future[float] = loop.create_future()
+        timers = Timers(loop)
+        deadline = timers.deadline(
+            lambda: over.set_result(time.monotonic()), rehearse=lambda: rehearsed.append(time.monotonic())
+        )
+        when = time.monotonic() + 0.6
+        deadline.at(when)
+        ran = await asyncio.wait_for(over, 10)
+        timers.close()
+        return rehearsed, when, ran
+
+    rehearsed, when, ran = asyncio.run(run())
+    assert len(rehearsed) > 1
+    assert when - 0.5 <= rehearsed[0] < rehearsed[-1] < ran
+    assert ran >= when
+
+
+def test_a_rehearsal_that_puts_it_off_is_the_last_one() -> None:
+    async def run() -> int:
+        loop = asyncio.get_running_loop()
+        over: asyncio.Future[None] = loop.create_future()
+        timers = Timers(loop)
+        rehearsals = 0
+
+        def rehearse() -> None:
+            nonlocal rehearsals
+            rehearsals += 1
+            if rehearsals == 1:
+                deadline.at(time.monotonic() + 60)
+
+        deadline = timers.deadline(lambda: over.set_result(None), rehearse=rehearse)
+        deadline.at(time.monotonic() + 0.01)
+        timers.deadline(lambda: over.set_result(None)).at(time.monotonic() + 0.02)
+        await asyncio.wait_for(over, 10)
+        timers.close()
+        return rehearsals
+
+    assert asyncio.run(run()) == 1

@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
+from copy import copy
 from datetime import UTC, datetime
 from functools import lru_cache, partial
 from ipaddress import IPv4Interface, IPv6Interface
@@ -56,6 +57,7 @@ from vrrpd.speaker.vips import Vip, VirtualAddresses
 
 log = logging.getLogger(__name__)
 
+_TAKEOVER = TimerExpired(Timer.ACTIVE_DOWN)
 _HOLDING = (State.MASTER, State.YIELDING)
 """States in which it answers for its addresses."""
 RESTORE_DELAY_FIRST = 0.01
@@ -377,6 +379,7 @@ class RouterDriver:
         if deadline.when is not None and self._now == self._heard_at != self._corrected:
             self._corrected = self._heard_at
             deadline.when -= self._port.waited(self._heard_at)
+        copy(self.router).handle(_TAKEOVER)  # a copy, the effects of which nobody carries out
         self.vips.rehearse()
         self._announcer.rehearse()
 

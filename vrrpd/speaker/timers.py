@@ -34,8 +34,14 @@ class _Itimerspec(ctypes.Structure):
 
 PUT_OFF_MARGIN = 0.005
 """Seconds that a wake-up looks ahead for deadlines that were put off: they then need no wake-up of their own."""
-HEAD_START = 0.0004
-"""Seconds by which the process wakes up before a deadline that is to be met exactly; longer than waking up takes."""
+HEAD_START = 0.003
+"""Seconds by which the process wakes up before a deadline that is to be met exactly.
+
+Longer than a process that slept takes to wake up and to get warm: 2 ms were seen where a virtual machine's processors
+are lent to others meanwhile.
+"""
+LAST_REHEARSAL = 0.0003
+"""Seconds before such a deadline from which on there is no rehearsing any more, which would end too late."""
 
 
 class Deadline:
@@ -88,12 +94,19 @@ class Deadline:
         self._queued = None
         if self._rehearse:
             self._rehearse()
-        if self.when is None or self._queued is not None:  # it was cancelled, or put off
+            while (due := self._due) is not None and time.monotonic() < due - LAST_REHEARSAL:
+                self._rehearse()
+        if (due := self._due) is None:
             return
-        while time.monotonic() < self.when:
+        while time.monotonic() < due:
             pass
         self.when = None
         self.callback()
+
+    @property
+    def _due(self) -> float | None:
+        """When it runs out; None: it was cancelled or put off since its entry came up."""
+        return self.when if self._queued is None else None
 
 
 class Metronome:
@@ -185,9 +198,8 @@ class Timers:
 
         Args:
             callback: what to do when it runs out.
-            rehearse: for what happens rarely and must be done fast and to the point. It is called `HEAD_START` before,
-                to have the code and the kernel's side of it in the processor's caches; the rest of that time is spun
-                away.
+            rehearse: for what happens rarely and must be done fast and to the point. It is called from `HEAD_START`
+                before, over and over, to have the code and the kernel's side of it in the processor's caches.
             catch_up: called before it is decided whether it has run out: it may be put off by what was only noted.
         """
         return Deadline(self, callback, rehearse, catch_up)
