@@ -242,6 +242,30 @@ def test_what_is_wrong_is_in_the_log_and_in_events_and_the_rest_goes_on(nodes: N
     assert any("192.0.2.999" in problem for problem in master.status()["kubernetes"]["problems"])
 
 
+def test_what_of_services_cannot_be_served_is_told(nodes: Nodes) -> None:
+    api, namespace = nodes.api, nodes.namespace
+    made = api.apply(f"{nodes.core}/services", manifests.service("web", ipFamilyPolicy="PreferDualStack"))
+    cluster_ip, cluster_ip6 = made["spec"]["clusterIPs"]
+    api.apply(f"{nodes.core}/services", manifests.service("name", type="ExternalName", externalName="example.com"))
+    nodes.vips(**{VIP: f"{namespace}/name", cluster_ip: f"{namespace}/web", cluster_ip6.replace(":", "-"): ""})
+    binary = {"binaryData": {OTHER: "AA=="}}
+    api.request("PATCH", f"{nodes.core}/configmaps/vip-configmap", binary)
+    agent = start_alone(nodes, "--use-unicast")
+    where = f"ConfigMap {nodes.config_map}"
+    for told in (
+        f"{where}: {cluster_ip}: it is the cluster IP of service {namespace}/web",
+        f"{where}: {cluster_ip6.replace(':', '-')}: it is the cluster IP of service {namespace}/web",
+        f"{where}: {OTHER}: it is in binaryData",
+        f"Service {namespace}/name: it is of type ExternalName",
+        "Node bs-01: no other node that takes part has an IPv4 address: adverts go to the multicast group",
+    ):
+        eventually(lambda told=told: told in agent.log, told)  # type: ignore[misc]
+        eventually(lambda told=told: any(told in each["message"] for each in nodes.events()), told)  # type: ignore[misc]
+    assert agent.host.has_address(VIP)
+    assert agent.host.has_address(cluster_ip)
+    assert agent.host.has_address(cluster_ip6)
+
+
 @pytest.mark.parametrize(
     ("rules", "resource"),
     [

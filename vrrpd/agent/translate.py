@@ -28,6 +28,7 @@ _NAMES = {Family.IPV4: "vips", Family.IPV6: "vips6"}
 _SPREAD_PREEMPT_DELAY = 10.0
 """Seconds. A node that comes back finds its endpoints first."""
 _WEIGHT_MIN = -253
+_CLUSTER, _EXTERNAL = "the cluster IP", "an external address"
 
 
 class Options(Struct, frozen=True):
@@ -96,8 +97,8 @@ class Translator:
         self._options = options
         self._known: dict[IPAddress, _Known] = {}
         self._services: Mapping[Name, Service] = {}
-        self._external: dict[str, Name] = {}
-        """Of these services: whose an address is that kube-proxy serves."""
+        self._owners: dict[str, tuple[Name, str]] = {}
+        """Of these services: whose an address is that kube-proxy serves, and as what."""
 
     def translate(self, snapshot: Snapshot) -> Translation:
         """The configuration, and what is wrong.
@@ -114,7 +115,7 @@ class Translator:
             return self._nothing(Problem(f"Node {this.name}", "", wrong, "remove the label, or let others serve"))
         reading = _without_nodes(read_entries(snapshot.config_map.data, where), snapshot.nodes.values(), where)
         taking_part = members(snapshot.nodes.values(), options.node_selector)
-        problems = [*reading.problems]
+        problems = [*reading.problems, *(_not_text(key, where) for key in snapshot.config_map.binary)]
         instances = [
             instance
             for family in Family
@@ -145,6 +146,9 @@ class Translator:
         if isinstance(peers, Problem):
             problems.append(peers)
             return
+        if options.unicast and not peers.others:
+            wrong = f"no other node that takes part has an IPv{family.value} address: adverts go to the multicast group"
+            problems.append(Problem(f"Node {options.node}", "", wrong, "let another node take part"))
         if options.spread is None:
             ranked = rank(options.node, taking_part, family)
             problems += [ranked.problem] if ranked.problem else []
@@ -185,19 +189,20 @@ class Translator:
         """Who is served at each address."""
         # So that any node without endpoints comes after any that has some, whatever their priorities are.
         weight_without = max(-len(taking_part) - 1, _WEIGHT_MIN)
-        external = self._external_of(snapshot.services)
+        owners = self._owners_of(snapshot.services)
         known: dict[IPAddress, _Known] = {}
         found: dict[IPAddress, Served] = {}
         for entry in entries:
+            owner = owners.get(str(entry.address))
+            if owner and (entry.service or owner[1] == _CLUSTER):
+                found[entry.address] = Served((), (_clash(entry, *owner, where),))
+                continue
             if entry.service is None:
                 continue
             service = snapshot.services.get(entry.service)
             if service is None:
                 wrong = f"there is no service {'/'.join(entry.service)}: the address is held, and nobody is served"
                 found[entry.address] = Served((), (Problem(where, entry.key, wrong, "create it, or change the entry"),))
-                continue
-            if owner := external.get(str(entry.address)):
-                found[entry.address] = Served((), (_clash(entry, owner, where),))
                 continue
             slices = snapshot.slices.get(entry.service, ())
             before = self._known.get(entry.address)
@@ -210,16 +215,23 @@ class Translator:
         self._known = known
         return found
 
-    def _external_of(self, services: Mapping[Name, Service]) -> dict[str, Name]:
+    def _owners_of(self, services: Mapping[Name, Service]) -> dict[str, tuple[Name, str]]:
         if services is not self._services:
             self._services = services
-            self._external = {text: each.name for each in services.values() for text in each.external}
-        return self._external
+            self._owners = {text: (each.name, _EXTERNAL) for each in services.values() for text in each.external}
+            self._owners |= {text: (each.name, _CLUSTER) for each in services.values() for text in each.cluster}
+        return self._owners
 
 
-def _clash(entry: Entry, owner: Name, where: str) -> Problem:
-    wrong = f"it is an external address of service {'/'.join(owner)}, too: kube-proxy serves it, and we only hold it"
-    return Problem(where, entry.key, wrong, "leave the value empty, or take the address out of that service")
+def _clash(entry: Entry, owner: Name, kind: str, where: str) -> Problem:
+    """An address that kube-proxy serves is held all the same: where that is meant, and on a node of old, it is so."""
+    wrong = f"it is {kind} of service {'/'.join(owner)}, too: kube-proxy serves it, and we only hold it"
+    remedy = "leave the value empty, or take the address out of that service"
+    return Problem(where, entry.key, wrong, "use a free address of the LAN" if kind == _CLUSTER else remedy)
+
+
+def _not_text(key: str, where: str) -> Problem:
+    return Problem(where, key, "it is in binaryData, where no entry is looked for", "put it into data, as text")
 
 
 def _without_nodes(reading: Reading, nodes: Iterable[Node], where: str) -> Reading:
