@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from vrrpd.agent.grammar import Entry, Reading, read_entries
 from vrrpd.agent.identity import addresses_of, members, problem_of_stranger, rank, unicast_address
-from vrrpd.agent.objects import EndpointSlice, Name, Node, Service, Snapshot
+from vrrpd.agent.objects import ConfigMap, EndpointSlice, Name, Node, Service, Snapshot
 from vrrpd.agent.problems import Problem
 from vrrpd.agent.spread import priorities, virtual_router_ids
 from vrrpd.agent.virtual_servers import Served, serve
@@ -76,6 +76,19 @@ class _Peers(Struct, frozen=True):
 _MULTICAST = _Peers()
 
 
+class _Routers(Struct, frozen=True):
+    """The virtual routers, and what they were made of: most changes are of endpoints."""
+
+    config_map: ConfigMap
+    nodes: Mapping[str, Node]
+    instances: tuple[VrrpInstance, ...]
+    holding: tuple[Entry, ...]
+    """Those whose addresses are held."""
+    node_count: int
+    """Of those that take part."""
+    problems: tuple[Problem, ...]
+
+
 class _Known(Struct, frozen=True):
     """What a service came to the last time, and of what."""
 
@@ -95,6 +108,7 @@ class Translator:
 
     def __init__(self, options: Options) -> None:
         self._options = options
+        self._routers: _Routers | None = None
         self._known: dict[IPAddress, _Known] = {}
         self._services: Mapping[Name, Service] = {}
         self._owners: dict[str, tuple[Name, str]] = {}
@@ -113,9 +127,22 @@ class Translator:
         if this is not None and this.excluded:
             wrong = "it is excluded from load balancing: it holds no address"
             return self._nothing(Problem(f"Node {this.name}", "", wrong, "remove the label, or let others serve"))
-        reading = _without_nodes(read_entries(snapshot.config_map.data, where), snapshot.nodes.values(), where)
-        taking_part = members(snapshot.nodes.values(), options.node_selector)
-        problems = [*reading.problems, *(_not_text(key, where) for key in snapshot.config_map.binary)]
+        routers = self._routers
+        if routers is None or routers.config_map is not snapshot.config_map or routers.nodes is not snapshot.nodes:
+            routers = self._routers = self._routers_of(snapshot.config_map, snapshot.nodes, where)
+        served = self._serve(routers, snapshot, where)
+        problems = (*routers.problems, *(problem for each in served.values() for problem in each.problems))
+        config = replace(
+            options.base,
+            instances=tuple(_preempting(instance, served) for instance in routers.instances),
+            virtual_servers=tuple(server for each in served.values() for server in each.virtual_servers),
+        )
+        return Translation(config, tuple(dict.fromkeys(problems)))
+
+    def _routers_of(self, config_map: ConfigMap, nodes: Mapping[str, Node], where: str) -> _Routers:
+        reading = _without_nodes(read_entries(config_map.data, where), nodes.values(), where)
+        taking_part = members(nodes.values(), self._options.node_selector)
+        problems = [*reading.problems, *(_not_text(key, where) for key in config_map.binary)]
         instances = [
             instance
             for family in Family
@@ -124,14 +151,7 @@ class Translator:
         ]
         held = {vip.address for instance in instances for vip in instance.virtual_ipaddress}
         holding = [entry for entry in reading.entries if entry.address in held]
-        served = self._serve(holding, snapshot, taking_part, where)
-        problems += (problem for each in served.values() for problem in each.problems)
-        config = replace(
-            options.base,
-            instances=tuple(_preempting(instance, served) for instance in instances),
-            virtual_servers=tuple(server for each in served.values() for server in each.virtual_servers),
-        )
-        return Translation(config, tuple(dict.fromkeys(problems)))
+        return _Routers(config_map, nodes, tuple(instances), tuple(holding), len(taking_part), tuple(problems))
 
     def _nothing(self, problem: Problem) -> Translation:
         self._known.clear()
@@ -183,16 +203,14 @@ class Translator:
             notify=options.notify,
         )
 
-    def _serve(
-        self, entries: Iterable[Entry], snapshot: Snapshot, taking_part: tuple[Node, ...], where: str
-    ) -> dict[IPAddress, Served]:
+    def _serve(self, routers: _Routers, snapshot: Snapshot, where: str) -> dict[IPAddress, Served]:
         """Who is served at each address."""
         # So that any node without endpoints comes after any that has some, whatever their priorities are.
-        weight_without = max(-len(taking_part) - 1, _WEIGHT_MIN)
+        weight_without = max(-routers.node_count - 1, _WEIGHT_MIN)
         owners = self._owners_of(snapshot.services)
         known: dict[IPAddress, _Known] = {}
         found: dict[IPAddress, Served] = {}
-        for entry in entries:
+        for entry in routers.holding:
             owner = owners.get(str(entry.address))
             if owner and (entry.service or owner[1] == _CLUSTER):
                 found[entry.address] = Served((), (_clash(entry, *owner, where),))
