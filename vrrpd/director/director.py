@@ -330,7 +330,7 @@ class Director:
         if reconciler is None:
             return
         wanted = self._draining.overlay(self._table, self._by_key, self._away, self._own.addresses)
-        self._belongings.note(reconciler.ours | wanted.keys())
+        self._belongings.note(reconciler.ours | wanted.keys() - reconciler.theirs)
         self._prepare_host()
         self._reconcile(lambda: reconciler.want(wanted))
         self._belongings.note(reconciler.ours)
@@ -354,7 +354,9 @@ class Director:
         if not self._try("table", read):
             return None
         assert self._ipvs
-        self._reconciler = Reconciler(self._ipvs, self._belongings.virtual_servers & table.keys())
+        self._reconciler = Reconciler(
+            self._ipvs, self._belongings.virtual_servers & table.keys(), known=self._belongings.known
+        )
         return table
 
     def _prepare_host(self) -> None:
