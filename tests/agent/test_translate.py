@@ -101,6 +101,17 @@ def test_the_pods_node_selector_says_who_takes_part() -> None:
     assert only(snapshot({VIP: ""}, nodes=nodes), node_selector={"type": "worker"}).priority == 100
 
 
+@pytest.mark.parametrize("options", [{}, {"spread": (60, 69)}, {"unicast": True}])
+def test_a_node_that_is_not_there_any_more_is_told_from_one_that_is_not_selected(options: dict[str, object]) -> None:
+    left = {name: node for name, node in NODES.items() if name != "bs-02"}
+    (gone,) = said(snapshot({VIP: "", "2001-db8--10": ""}, nodes=left), **options)
+    assert gone.startswith("Node bs-02: there is no such node any more: ")
+    worker = {name: replace(node, labels={"type": "worker"}) for name, node in left.items()}
+    others = snapshot({VIP: ""}, nodes=worker | {"bs-02": NODES["bs-02"]})
+    (other,) = said(others, node_selector={"type": "worker"}, **options)
+    assert other.startswith("Node bs-02: it is not among the nodes that the pod's nodeSelector matches: ")
+
+
 @pytest.mark.parametrize("spread", [None, (60, 69)])
 def test_without_the_list_of_nodes_the_address_is_held_all_the_same(spread: tuple[int, int] | None) -> None:
     cluster = snapshot({VIP: ""}, nodes={})

@@ -143,11 +143,12 @@ class Translator:
         reading = _without_nodes(read_entries(config_map.data, where), nodes.values(), where)
         taking_part = members(nodes.values(), self._options.node_selector)
         problems = [*reading.problems, *(_not_text(key, where) for key in config_map.binary)]
+        stranger = problem_of_stranger(self._options.node, [node.name for node in taking_part], nodes.keys())
         instances = [
             instance
             for family in Family
             if (entries := [entry for entry in reading.entries if Family.of(entry.address) is family])
-            for instance in self._instances(family, entries, taking_part, where, problems)
+            for instance in self._instances(family, entries, taking_part, stranger, where, problems)
         ]
         held = {vip.address for instance in instances for vip in instance.virtual_ipaddress}
         holding = [entry for entry in reading.entries if entry.address in held]
@@ -158,11 +159,17 @@ class Translator:
         return Translation(replace(self._options.base, instances=(), virtual_servers=()), (problem,))
 
     def _instances(
-        self, family: Family, entries: list[Entry], taking_part: tuple[Node, ...], where: str, problems: list[Problem]
+        self,
+        family: Family,
+        entries: list[Entry],
+        taking_part: tuple[Node, ...],
+        stranger: Problem | None,
+        where: str,
+        problems: list[Problem],
     ) -> Iterator[VrrpInstance]:
         """The virtual routers of a family, which has addresses."""
         options = self._options
-        peers = _peers(options.node, taking_part, family) if options.unicast else _MULTICAST
+        peers = _peers(options.node, taking_part, stranger, family) if options.unicast else _MULTICAST
         if isinstance(peers, Problem):
             problems.append(peers)
             return
@@ -171,12 +178,11 @@ class Translator:
             problems.append(Problem(f"Node {options.node}", "", wrong, "let another node take part"))
         if options.spread is None:
             ranked = rank(options.node, taking_part, family)
-            problems += [ranked.problem] if ranked.problem else []
+            problems += filter(None, (stranger or ranked.problem,))
             held = _fitting(entries, family, where, problems)
             yield self._instance(_NAMES[family], options.virtual_router_id, ranked.priority, held, peers)
             return
-        stranger = problem_of_stranger(options.node, [node.name for node in taking_part])
-        problems += [stranger] if stranger else []
+        problems += filter(None, (stranger,))
         ids = virtual_router_ids((entry.address for entry in entries), *options.spread)
         for vrid in sorted({*ids.values()}):
             held = _fitting([entry for entry in entries if ids[entry.address] == vrid], family, where, problems)
@@ -263,9 +269,9 @@ def _without_nodes(reading: Reading, nodes: Iterable[Node], where: str) -> Readi
     return Reading(tuple(entry for entry in reading.entries if entry not in taken), (*reading.problems, *problems))
 
 
-def _peers(name: str, taking_part: tuple[Node, ...], family: Family) -> _Peers | Problem:
+def _peers(name: str, taking_part: tuple[Node, ...], stranger: Problem | None, family: Family) -> _Peers | Problem:
     """Those of a node; or why it must not take part: the others would neither tell it anything nor listen to it."""
-    if stranger := problem_of_stranger(name, [node.name for node in taking_part]):
+    if stranger:
         return replace(stranger, wrong=f"{stranger.wrong.partition(':')[0]}: without multicast it holds no address")
     addresses = {node.name: unicast_address(node, family) for node in taking_part}
     own = addresses.pop(name)
