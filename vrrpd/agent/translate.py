@@ -76,6 +76,14 @@ class _Peers(Struct, frozen=True):
 _MULTICAST = _Peers()
 
 
+class _Members(Struct, frozen=True):
+    """The nodes that take part."""
+
+    nodes: tuple[Node, ...]
+    stranger: Problem | None
+    """Why this one is not among them."""
+
+
 class _Routers(Struct, frozen=True):
     """The virtual routers, and what they were made of: most changes are of endpoints."""
 
@@ -141,35 +149,31 @@ class Translator:
 
     def _routers_of(self, config_map: ConfigMap, nodes: Mapping[str, Node], where: str) -> _Routers:
         reading = _without_nodes(read_entries(config_map.data, where), nodes.values(), where)
-        taking_part = members(nodes.values(), self._options.node_selector)
+        options = self._options
+        nodes_chosen = members(nodes.values(), options.node_selector)
+        stranger = problem_of_stranger(options.node, [node.name for node in nodes_chosen], nodes.keys())
+        taking_part = _Members(nodes_chosen, stranger)
         problems = [*reading.problems, *(_not_text(key, where) for key in config_map.binary)]
-        stranger = problem_of_stranger(self._options.node, [node.name for node in taking_part], nodes.keys())
         instances = [
             instance
             for family in Family
             if (entries := [entry for entry in reading.entries if Family.of(entry.address) is family])
-            for instance in self._instances(family, entries, taking_part, stranger, where, problems)
+            for instance in self._instances(family, entries, taking_part, where, problems)
         ]
         held = {vip.address for instance in instances for vip in instance.virtual_ipaddress}
         holding = [entry for entry in reading.entries if entry.address in held]
-        return _Routers(config_map, nodes, tuple(instances), tuple(holding), len(taking_part), tuple(problems))
+        return _Routers(config_map, nodes, tuple(instances), tuple(holding), len(nodes_chosen), tuple(problems))
 
     def _nothing(self, problem: Problem) -> Translation:
         self._known.clear()
         return Translation(replace(self._options.base, instances=(), virtual_servers=()), (problem,))
 
     def _instances(
-        self,
-        family: Family,
-        entries: list[Entry],
-        taking_part: tuple[Node, ...],
-        stranger: Problem | None,
-        where: str,
-        problems: list[Problem],
+        self, family: Family, entries: list[Entry], taking_part: _Members, where: str, problems: list[Problem]
     ) -> Iterator[VrrpInstance]:
         """The virtual routers of a family, which has addresses."""
         options = self._options
-        peers = _peers(options.node, taking_part, stranger, family) if options.unicast else _MULTICAST
+        peers = _peers(options.node, taking_part, family) if options.unicast else _MULTICAST
         if isinstance(peers, Problem):
             problems.append(peers)
             return
@@ -177,16 +181,16 @@ class Translator:
             wrong = f"no other node that takes part has an IPv{family.value} address: adverts go to the multicast group"
             problems.append(Problem(f"Node {options.node}", "", wrong, "let another node take part"))
         if options.spread is None:
-            ranked = rank(options.node, taking_part, family)
-            problems += filter(None, (stranger or ranked.problem,))
+            ranked = rank(options.node, taking_part.nodes, family)
+            problems += filter(None, (taking_part.stranger or ranked.problem,))
             held = _fitting(entries, family, where, problems)
             yield self._instance(_NAMES[family], options.virtual_router_id, ranked.priority, held, peers)
             return
-        problems += filter(None, (stranger,))
+        problems += filter(None, (taking_part.stranger,))
         ids = virtual_router_ids((entry.address for entry in entries), *options.spread)
         for vrid in sorted({*ids.values()}):
             held = _fitting([entry for entry in entries if ids[entry.address] == vrid], family, where, problems)
-            of_nodes = priorities((node.name for node in taking_part), held[0].address)
+            of_nodes = priorities((node.name for node in taking_part.nodes), held[0].address)
             priority = of_nodes.get(options.node, 1)
             instance = self._instance(f"{_NAMES[family]}-{vrid}", vrid, priority, held, peers)
             yield replace(instance, nopreempt=False, preempt_delay=_SPREAD_PREEMPT_DELAY)
@@ -269,11 +273,11 @@ def _without_nodes(reading: Reading, nodes: Iterable[Node], where: str) -> Readi
     return Reading(tuple(entry for entry in reading.entries if entry not in taken), (*reading.problems, *problems))
 
 
-def _peers(name: str, taking_part: tuple[Node, ...], stranger: Problem | None, family: Family) -> _Peers | Problem:
+def _peers(name: str, taking_part: _Members, family: Family) -> _Peers | Problem:
     """Those of a node; or why it must not take part: the others would neither tell it anything nor listen to it."""
-    if stranger:
+    if stranger := taking_part.stranger:
         return replace(stranger, wrong=f"{stranger.wrong.partition(':')[0]}: without multicast it holds no address")
-    addresses = {node.name: unicast_address(node, family) for node in taking_part}
+    addresses = {node.name: unicast_address(node, family) for node in taking_part.nodes}
     own = addresses.pop(name)
     if own is None:
         wrong = f"it has no IPv{family.value} address that others could send to: it holds no such address"
