@@ -5,15 +5,14 @@ import signal
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.kube import manifests
-from tests.kube.nodes import ROUTER, VIP, Agent, Gateway, Nodes, OldNode, one_master
-from tests.kube.server import ApiServer
-from tests.peers import DEADLINE, Network, eventually, wait_served_by
+from tests.kube.conftest import Rights, WithRights
+from tests.kube.nodes import ROUTER, VIP, Agent, Nodes, OldNode, one_master, start_alone
+from tests.peers import DEADLINE, eventually, wait_served_by
 from vrrpd.agent.watcher import WINDOW
 from vrrpd.lan.capture import Capture
 from vrrpd.lan.probe import Prober
@@ -23,43 +22,6 @@ pytestmark = [pytest.mark.kube, pytest.mark.namespaces]
 
 OTHER = "192.0.2.101"
 SLICE = "/apis/discovery.k8s.io/v1/namespaces/{}/endpointslices"
-
-
-Rights = dict[str, object]
-WithRights = Callable[..., Nodes]
-
-
-@pytest.fixture
-def with_rights(network: Network, api: ApiServer, namespace: str) -> Iterator[WithRights]:
-    """Makes nodes whose agents have certain rights, and no others."""
-    with Gateway(api) as gateway:
-
-        def make(*rights: Rights) -> Nodes:
-            token = api.account(namespace, "vrrpd", *rights)
-            return Nodes(network, api, gateway, namespace, api.kubeconfig(token))
-
-        yield make
-
-
-@pytest.fixture
-def nodes(with_rights: WithRights) -> Nodes:
-    """Agents with the rights that they ask for."""
-    return with_rights(*manifests.RIGHTS)
-
-
-@pytest.fixture
-def tutorial(with_rights: WithRights) -> Nodes:
-    """Agents with the rights of kube-keepalived-vip's tutorial."""
-    return with_rights(manifests.NARROW)
-
-
-def start_alone(nodes: Nodes, *flags: str, **environment: str) -> Agent:
-    """An agent that is MASTER soon."""
-    host = nodes.node("bs-01")
-    agent = nodes.agent(host, "--advert-int=0.05", *flags, environment={"NODE_NAME": "bs-01", **environment})
-    agent.start()
-    agent.wait_until("MASTER", DEADLINE)
-    return agent
 
 
 def asked(agent: Agent, page: str) -> str:
