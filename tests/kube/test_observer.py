@@ -75,8 +75,15 @@ def test_what_is_there_is_one_snapshot_and_every_change_comes(cluster: Cluster, 
         web = (namespace, "web")
         assert isinstance(first.config_map, ConfigMap)
         assert first.config_map.data == {"192.0.2.1": f"{namespace}/web"}
+        given = cluster.api.request("GET", f"/api/v1/namespaces/{namespace}/services/web")["spec"]["clusterIPs"]
         assert first.services == {
-            web: Service(web, (ServicePort(80, "TCP", "http"),), 10800, annotations={"vrrpd.io/scheduler": "rr"})
+            web: Service(
+                web,
+                (ServicePort(80, "TCP", "http"),),
+                10800,
+                annotations={"vrrpd.io/scheduler": "rr"},
+                cluster=tuple(given),
+            )
         }
         assert first.slices == {
             web: (
