@@ -178,6 +178,12 @@ def test_a_bad_annotation_is_told_and_the_default_taken(key: str, text: str, wro
     assert translated(cluster).config == clean(snapshot(ENTRY)).config
 
 
+def test_an_annotation_that_there_is_not_is_told() -> None:
+    service = replace(SERVICE, annotations={"vrrpd.io/schedular": "rr", "vrrpd.io/scheduler": "rr"})
+    (problem,) = said(snapshot({VIP: "default/web"}, service))
+    assert problem.startswith("Service default/web: vrrpd.io/schedular: there is no such annotation; use vrrpd.io/")
+
+
 def test_the_scheduler_is_the_services_choice() -> None:
     assert only(annotated("scheduler", " rr\n")).scheduler is Scheduler.RR
 

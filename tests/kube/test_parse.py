@@ -90,9 +90,14 @@ def test_all_that_is_sent_is_read() -> None:
 
 def test_the_addresses_of_a_service_outside_the_cluster_are_read() -> None:
     spec = {"externalIPs": ["192.0.2.1", "2001:DB8:0::1"], "clusterIP": "10.96.0.1"}
-    ingress = [{"ip": "192.0.2.2"}, {"hostname": "lb.example.com"}]
+    ingress = [
+        {"ip": "192.0.2.2", "ipMode": "VIP"},
+        {"ip": "192.0.2.3", "ipMode": "Proxy"},  # kube-proxy does not serve that
+        {"ip": "192.0.2.4"},
+        {"hostname": "lb.example.com"},
+    ]
     read = parse.service({"metadata": META, "spec": spec, "status": {"loadBalancer": {"ingress": ingress}}})
-    assert read.external == ("192.0.2.1", "2001:db8::1", "192.0.2.2")
+    assert read.external == ("192.0.2.1", "2001:db8::1", "192.0.2.2", "192.0.2.4")
     nothing: list[Any] = [None, {}, {"loadBalancer": None}, {"loadBalancer": {}}, {"loadBalancer": {"ingress": None}}]
     for status in nothing:
         assert parse.service({"metadata": META, "spec": {}, "status": status}).external == ()

@@ -95,6 +95,7 @@ class _ServiceSpec(_Wire, frozen=True):
 
 class _Ingress(_Wire, frozen=True):
     ip: Text = None
+    ip_mode: Text = None
 
 
 class _LoadBalancer(_Wire, frozen=True):
@@ -230,7 +231,8 @@ def _addresses(texts: Iterable[str]) -> tuple[str, ...]:
 
 def _ingress(status: _ServiceStatus | None) -> Iterable[str]:
     balancer = status.load_balancer if status else None
-    return (ingress.ip for ingress in (balancer.ingress if balancer else None) or () if ingress.ip)
+    found = (balancer.ingress if balancer else None) or ()
+    return (each.ip for each in found if each.ip and each.ip_mode != "Proxy")  # which kube-proxy leaves to the balancer
 
 
 def endpoint_slice(raw: Raw) -> tuple[EndpointSlice, ...]:

@@ -24,6 +24,7 @@ T = TypeVar("T")
 SCHEDULER = "vrrpd.io/scheduler"
 METHOD = "vrrpd.io/method"
 PERSISTENCE_TIMEOUT = "vrrpd.io/persistence-timeout"
+_ANNOTATIONS = (SCHEDULER, METHOD, PERSISTENCE_TIMEOUT)
 
 _PERSISTENCE = 1800
 """Seconds, as kube-keepalived-vip always has. `sessionAffinity: None` says nothing against it: it is the default."""
@@ -74,6 +75,8 @@ class _Serving:
 
     def serve(self) -> Served:
         wishes = self._wishes()
+        for unknown in sorted(self._service.annotations.keys() - {*_ANNOTATIONS}):
+            self._report(unknown, Refused("there is no such annotation", f"use {', '.join(_ANNOTATIONS)}"))
         found: dict[ServiceAddress, VirtualServerSettings] = {}
         for port in self._service.ports:
             try:
