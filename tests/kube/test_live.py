@@ -11,6 +11,7 @@ from tests.peers import eventually
 
 pytestmark = [pytest.mark.kube, pytest.mark.namespaces]
 
+OTHER = "192.0.2.101"
 VIP6 = "2001:db8::100"
 SLICES = "/apis/discovery.k8s.io/v1/namespaces/{}/endpointslices"
 WEB = {"name": "http", "port": 80}
@@ -112,6 +113,21 @@ def test_the_address_goes_to_where_local_endpoints_are_and_stays_when_all_serve_
     eventually(lambda: servers(master)[key] == {"198.51.100.1": 1}, "both could serve again")
     eventually(lambda: all(router["nopreempt"] for router in in_force(other, "vrrp_instance")), "nobody preempts")
     assert (master.state(), other.state()) == ("BACKUP", "MASTER")
+
+
+def test_a_config_map_that_is_replaced_by_force_costs_nothing(nodes: Nodes) -> None:
+    nodes.vips(**{VIP: ""})
+    agents = nodes.agents("bs-01", "bs-02")
+    one_master(agents)
+    before = [agent.status()["routers"][0]["last_transition"] for agent in agents]
+    nodes.api.request("DELETE", f"{nodes.core}/configmaps/vip-configmap")
+    told = f"ERROR ConfigMap {nodes.config_map}: it is gone; unless it comes back its addresses go in 3 s"
+    for agent in agents:
+        eventually(lambda agent=agent: told in agent.log, "it is told")  # type: ignore[misc]
+    nodes.vips(**{VIP: "", OTHER: ""})
+    for agent in agents:
+        eventually(lambda agent=agent: OTHER in agent.shown(), "the new one is followed")  # type: ignore[misc]
+    assert [agent.status()["routers"][0]["last_transition"] for agent in agents] == before
 
 
 def test_a_node_that_has_another_name_is_told_and_goes_on(nodes: Nodes) -> None:

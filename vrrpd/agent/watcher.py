@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 
 WINDOW: Final = 0.05
 """Seconds: the first change is told at once, those that follow within this time together."""
+GRACE: Final = 3.0
+"""Seconds for which addresses stay without their ConfigMap: `kubectl replace --force` deletes it and makes another."""
 _INTERFACE_RETRY: Final = 5.0
 """Seconds until the interfaces are looked at again where none has the node's address."""
 _REMEMBER_AFTER: Final = 2.0
@@ -61,6 +63,10 @@ class Watcher:
         self._looked_for: Node | None = None
         """Whose addresses were looked for on the interfaces."""
         self._to_remember = asyncio.Event()
+        self._grace: asyncio.TimerHandle | None = None
+        """Runs while there is no ConfigMap any more, and its addresses are held."""
+        self._lost = False
+        """It did not come back in time."""
 
     async def run(self) -> NoReturn:
         """Follow until cancelled."""
@@ -146,6 +152,8 @@ class Watcher:
         snapshot, where = self._snapshot, self._whereabouts
         assert snapshot
         assert where
+        if self._may_come_back(snapshot):
+            return
         if not self._settings.interface and (problem := await self._find_interface(snapshot.nodes.get(where.node))):
             self._report((problem,))
             asyncio.get_running_loop().call_later(_INTERFACE_RETRY, self._news.set)
@@ -155,6 +163,25 @@ class Watcher:
         translation = self._translator.translate(snapshot)
         self._report(translation.problems)
         self._apply(translation)
+
+    def _may_come_back(self, snapshot: Snapshot) -> bool:
+        """Whether the ConfigMap has just gone, so that what it said stays for now."""
+        if snapshot.config_map is not None:
+            self._lost = False
+        elif self._in_force.instances and not self._lost:
+            if self._grace is None:
+                name = "/".join(self._settings.config_map)
+                log.error("ConfigMap %s: it is gone; unless it comes back its addresses go in %g s", name, GRACE)
+                self._grace = asyncio.get_running_loop().call_later(GRACE, self._lose)
+            return True
+        if self._grace:
+            self._grace.cancel()
+            self._grace = None
+        return False
+
+    def _lose(self) -> None:
+        self._lost = True
+        self._news.set()
 
     def _apply(self, translation: Translation) -> None:
         if translation.config != self._in_force:
