@@ -7,7 +7,7 @@ import pytest
 
 from tests.kube import manifests
 from tests.kube.nodes import VIP, Agent, Nodes, one_master, start_alone
-from tests.peers import eventually
+from tests.peers import DEADLINE, eventually
 
 pytestmark = [pytest.mark.kube, pytest.mark.namespaces]
 
@@ -128,6 +128,22 @@ def test_a_config_map_that_is_replaced_by_force_costs_nothing(nodes: Nodes) -> N
     for agent in agents:
         eventually(lambda agent=agent: OTHER in agent.shown(), "the new one is followed")  # type: ignore[misc]
     assert [agent.status()["routers"][0]["last_transition"] for agent in agents] == before
+
+
+def test_who_is_alone_without_multicast_is_joined_and_left_and_stays_master(nodes: Nodes) -> None:
+    nodes.vips(**{VIP: ""})
+    first = start_alone(nodes, "--use-unicast")
+    before = first.status()["routers"][0]["last_transition"]
+    (second,) = nodes.agents("bs-02", flags=("--advert-int=0.05", "--use-unicast"))
+    second.wait_until("BACKUP", DEADLINE)
+    eventually(lambda: "unicast_peer" in first.shown(), "the first sends to the second")
+    received = second.status()["routers"][0]["counters"]["adverts_received"]
+    eventually(lambda: second.status()["routers"][0]["counters"]["adverts_received"] > received + 10, "it is heard")
+    assert "Entering MASTER" not in second.log
+    second.stop()
+    nodes.api.request("DELETE", f"/api/v1/nodes/{second.host.name}")
+    eventually(lambda: "unicast_peer" not in first.shown(), "it is alone again")
+    assert first.status()["routers"][0]["last_transition"] == before
 
 
 def test_a_node_that_has_another_name_is_told_and_goes_on(nodes: Nodes) -> None:
