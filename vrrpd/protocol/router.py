@@ -22,6 +22,7 @@ the order in which they are to be carried out. The advert always comes first.
 from functools import lru_cache
 
 from vrrpd.protocol.advert import IPAddress
+from vrrpd.protocol.anomalies import anomalies
 from vrrpd.protocol.delays import (
     ADDRESSES_RETRY_DELAY,
     ADDRESSES_RETRY_DELAY_MAX,
@@ -494,16 +495,7 @@ class VirtualRouter:
                 self.active_adver_interval = event.parameters.advertisement_interval
 
     def _anomalies(self, event: AdvertReceived) -> Effects:
-        """What section 7.1 wants logged. The advert is processed all the same."""
-        advert, mine = event.advert, self.parameters
-        found: list[Anomaly] = []
-        if advert.max_advertise_interval != mine.advertisement_interval:
-            found.append(Anomaly.INTERVAL_DIFFERS)
-        if set(advert.addresses) != set(mine.addresses):
-            found.append(Anomaly.ADDRESSES_DIFFER)
-        if advert.priority == PRIORITY_OWNER == mine.priority:
-            found.append(Anomaly.ANOTHER_OWNER)
-        return tuple(ReportAnomaly(anomaly, event.source, advert) for anomaly in found)
+        return anomalies(event, self.parameters)
 
 
 @lru_cache(maxsize=1024)
