@@ -18,9 +18,11 @@ def test_without_a_tracked_interface_there_is_fault(network: Network, family: in
     assert master.router_status()["reason"] == "eth1, which is tracked, does not exist"
     master.host.add_interface("eth1", network.lan, ())
     master.wait_until(MASTER, DEADLINE)
+    backup.wait_until(BACKUP, DEADLINE)
     master.host.cut_carrier("eth1")
     backup.wait_until(MASTER, DEADLINE)
     assert master.router_status()["reason"] == "eth1, which is tracked, is down or has no carrier"
+    assert backup.router_status()["reason"] == "the master resigned"
     master.host.restore_carrier("eth1")
     master.wait_until(MASTER, DEADLINE)
 

@@ -104,6 +104,19 @@ def test_link_down_in_master_is_silent() -> None:
     )
 
 
+def test_a_master_that_lacks_something_else_and_can_still_speak_resigns() -> None:
+    router = router_in_master()
+    assert router.handle(LinkChanged(up=False, address=LINK_UP.address, reason="eth1 is down")) == (
+        SendAdvert(0),
+        CancelTimer(Timer.ADVER),
+        RemoveAddresses(VIPS),
+        ReportTransition(State.MASTER, State.FAULT, "eth1 is down"),
+    )
+    assert router.address == LINK_UP.address
+    assert router.handle(LINK_DOWN)[0] == CancelTimer(Timer.RECOVERY)
+    assert router.address is None
+
+
 def test_link_down_in_init_is_remembered() -> None:
     router = router_in_init()
     assert router.handle(LINK_DOWN) == ()

@@ -125,8 +125,8 @@ class VirtualRouter:
 
     @property
     def address(self) -> IPAddress | None:
-        """The primary address that adverts are sent from, while the link is up."""
-        return self._link.address if self._link.up else None
+        """The primary address that adverts are sent from; None: none can be sent."""
+        return self._link.address
 
     def handle(self, event: Event) -> Effects:
         """Take note of `event`; the effects are to be carried out in order, before the next event."""
@@ -215,11 +215,8 @@ class VirtualRouter:
             return self._hand_over(State.DRAINED, "drained")
         if isinstance(event, LinkChanged) and not event.up:
             self._link = event
-            return (
-                *self._stop_advertising(),
-                RemoveAddresses(self.parameters.addresses),
-                *self._fail(event.reason),
-            )
+            gone = (*self._stop_advertising(), RemoveAddresses(self.parameters.addresses))
+            return (*(self._resign() if event.address else gone), *self._fail(event.reason))
         if isinstance(event, AddressesFailed):
             delay = self._addresses_retry_delay
             self._addresses_retry_delay = Centiseconds(min(2 * delay, ADDRESSES_RETRY_DELAY_MAX))

@@ -52,7 +52,7 @@ from vrrpd.speaker.host import Host
 from vrrpd.speaker.outgoing import Outgoing, outgoing
 from vrrpd.speaker.port import Hearing, Port
 from vrrpd.speaker.timers import Deadline
-from vrrpd.speaker.tracking import lacking, tracked_weight
+from vrrpd.speaker.tracking import lacking, source_of, tracked_weight
 from vrrpd.speaker.vips import Vip, VirtualAddresses
 
 log = logging.getLogger(__name__)
@@ -281,11 +281,13 @@ class RouterDriver:
 
     def _usable(self) -> LinkChanged:
         """What the port says, unless a source, or an interface that the instance needs, is missing."""
-        usable = self._port.state
-        if usable.up and (reason := lacking(self.instance, self._kernel.monitor)):
-            usable = LinkChanged(up=False, reason=reason)
-        elif usable.up and self.instance.unicast_src_ip:
-            usable = LinkChanged(up=True, address=self.instance.unicast_src_ip)
+        usable, instance, monitor = self._port.state, self.instance, self._kernel.monitor
+        if usable.up:
+            source = source_of(instance, usable.address, monitor)
+            reason = lacking(instance, monitor)
+            if source is None:
+                reason = f"{instance.interface} has no {instance.unicast_src_ip} (unicast_src_ip) to send adverts from"
+            usable = LinkChanged(up=not reason, address=source, reason=reason)
         self._told_usable = usable
         return usable
 

@@ -2,15 +2,26 @@
 
 from vrrpd.config.model import VrrpInstance
 from vrrpd.net.links import LinkMonitor
+from vrrpd.protocol.advert import IPAddress
+
+
+def source_of(instance: VrrpInstance, primary: IPAddress | None, monitor: LinkMonitor) -> IPAddress | None:
+    """Where adverts come from; None: it is not there.
+
+    Args:
+        instance: its configuration.
+        primary: the interface's primary address.
+        monitor: knows the host's addresses.
+    """
+    source = instance.unicast_src_ip
+    return primary if source is None else source if monitor.has(instance.interface, source) else None
 
 
 def lacking(instance: VrrpInstance, monitor: LinkMonitor) -> str:
-    """What is missing, without which nothing can be held; empty: nothing."""
-    source, reason = instance.unicast_src_ip, ""
-    if source and not monitor.has(instance.interface, source):
-        reason = f"{instance.interface} has no {source} (unicast_src_ip) to send adverts from"
+    """Which interface is missing, without which nothing can be held; empty: none."""
     needed = {each.interface: "is tracked" for each in instance.track_interface if not each.weight}
     needed |= {vip.dev: "carries virtual addresses" for vip in instance.virtual_ipaddress}
+    reason = ""
     for dev, role in sorted(needed.items()):
         if not _is_up(dev, monitor):
             what = "is down or has no carrier" if monitor.link(dev) else "does not exist"
