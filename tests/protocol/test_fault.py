@@ -86,6 +86,14 @@ def test_a_bouncing_link_starts_the_recovery_anew() -> None:
     assert router.handle(LINK_UP) == (SetTimer(Timer.RECOVERY, Centiseconds(200)),)
 
 
+def test_another_reason_is_told_once() -> None:
+    router = router_in_fault()
+    unplugged = LinkChanged(up=False, reason="eth1 is down")
+    told = ReportTransition(State.FAULT, State.FAULT, "eth1 is down")
+    assert router.handle(unplugged) == (CancelTimer(Timer.RECOVERY), told)
+    assert router.handle(unplugged) == (CancelTimer(Timer.RECOVERY),)
+
+
 def test_link_down_in_backup() -> None:
     router = router_in_backup()
     assert router.handle(LINK_DOWN) == (

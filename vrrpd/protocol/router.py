@@ -102,7 +102,7 @@ class VirtualRouter:
         self._addresses_retry_delay = ADDRESSES_RETRY_DELAY
         self._adverts = 0
         """As MASTER: how often the Adver_Timer has run out."""
-        self._silence = ""
+        self._silence = self._fault = ""
         self._next_state = State.BACKUP
         """While YIELDING: where to afterwards."""
         self._successor: AdvertReceived | None = None
@@ -308,7 +308,9 @@ class VirtualRouter:
             was_up, self._link = self._link.up, event
             if event.up and not was_up:
                 return (SetTimer(Timer.RECOVERY, self.parameters.recovery_delay),)
-            return () if event.up else (CancelTimer(Timer.RECOVERY),)
+            if event.up:
+                return ()
+            return (CancelTimer(Timer.RECOVERY), *(self._fail(event.reason) if event.reason != self._fault else ()))
         self._note(event)
         return ()
 
@@ -444,6 +446,7 @@ class VirtualRouter:
         return Centiseconds(longest + HANDOVER_MARGIN)
 
     def _fail(self, reason: str) -> Effects:
+        self._fault = reason
         return (self._enter(State.FAULT, reason),)
 
     def _enter(self, state: State, reason: str) -> ReportTransition:

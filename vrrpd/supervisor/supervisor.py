@@ -20,6 +20,7 @@ from vrrpd.channel import (
     Answer,
     Apply,
     Begin,
+    Burden,
     Entered,
     Holds,
     LogLine,
@@ -108,7 +109,7 @@ class Supervisor:
         else:
             self._reading = Reading(origin, self._apart)
         self._transitions = Transitions(self._tell_of)
-        self._burdens: Mapping[RouterKey, int] = {}
+        self._burdens: Mapping[RouterKey, Burden] = {}
         self._ever_started = False
         self._start_at: float | None = 0.0
         self._stopping = False
