@@ -7,7 +7,8 @@ from pathlib import Path
 
 from vrrpd.config.keepalived.reading import Imported, read_keepalived
 from vrrpd.config.load import text_of
-from vrrpd.config.problems import ConfigError
+from vrrpd.config.problems import ConfigError, Problem
+from vrrpd.config.syntax import is_keepalived
 from vrrpd.config.toml import as_toml
 
 EXAMPLE = """Every command takes a keepalived.conf as it is, too: vrrpd run -c /etc/keepalived/keepalived.conf
@@ -41,6 +42,8 @@ def run(arguments: argparse.Namespace) -> int:
     path: Path = arguments.file
     try:
         text = text_of(path)
+        if not is_keepalived(text):
+            raise ConfigError([Problem(str(path), 1, "", "it is not written for keepalived", "name a keepalived.conf")])
         imported = read_keepalived(text, str(path), arguments.config_id, partial=arguments.partial)
     except ConfigError as error:
         print(error, file=sys.stderr)

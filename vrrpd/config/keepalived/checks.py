@@ -9,6 +9,7 @@ from vrrpd.config.keepalived.statements import Statement
 from vrrpd.config.keepalived.translation import (
     Target,
     Words,
+    apply,
     as_number,
     block_of,
     flag,
@@ -171,13 +172,14 @@ def translate_checks(
         target: the real server's table.
         inherited: what the virtual server and the real server say of checks, the nearer one last.
     """
-    for statement in statements:
+
+    def rule(statement: Statement, target: Target) -> None:
         kind = CHECKS[statement.word]
         whole = target.scratch(statement)
         translate(block_of(statement), kind.words, whole, statement.word)
         parts = whole.values.pop(_BLOCKS, [])
         if "url" in kind.words and not parts:
-            target.translation.add(statement, "it has no url, and keepalived ignores it", 'add url { path "/" }')
+            raise Refused("it has no url, and keepalived ignores it", 'add url { path "/" }')
         for part, block in parts or [(statement, [])]:
             check = target.append("check", part)
             check.put("type", kind.type, statement)
@@ -185,6 +187,9 @@ def translate_checks(
             _put(check, [(key, given, whole.made_by[key]) for key, given in whole.values.items()])
             translate(block, kind.parts, check, part.word)
             _complete(check.values, kind)
+
+    for statement in statements:
+        apply(rule, statement, target)
 
 
 def _inherits(kind: Kind) -> set[str]:

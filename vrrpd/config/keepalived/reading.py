@@ -46,14 +46,13 @@ def read_keepalived(text: str, file: str, config_id: str | None = None, *, parti
     lines = Source(translation.problems, config_id).lines(text.removeprefix("\ufeff"), file)
     statements = statements_of(lines, translation.problems)
     _translate(statements, translation)
-    problems = [*translation.problems, *([] if partial else translation.refused)]
+    report = LocatedReport(translation)
+    refused = [] if partial else translation.refused
     config = None
-    if translation.document or not problems:
-        report = LocatedReport(translation)
+    if translation.document or not (report.problems or refused):  # else it is no wonder that there is nothing
         config = configured(translation.document, report)
-        problems += report.problems
-    if config is None or problems:
-        raise ConfigError(dict.fromkeys(problems))
+    if config is None or refused:
+        raise ConfigError(dict.fromkeys([*report.problems, *refused]))
     return Imported(config, translation.remarks, tuple(translation.refused))
 
 

@@ -288,5 +288,6 @@ def _word(text: str) -> str:
 
 
 def _quoted(text: str) -> str:
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    """A program or a regular expression; keepalived counts quotes before it sees which of them are escaped."""
+    escaped = text.replace("\\", "\\\\").replace('"', "\\042")
     return f'"{escaped}"'

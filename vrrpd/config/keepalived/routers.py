@@ -85,6 +85,7 @@ def _virtual_ipaddress(statement: Statement, target: Target) -> None:
             entries.append((_address(each, target), each))
         except Refused as refused:
             target.translation.add(each, refused.wrong, refused.remedy)
+            target.translation.wrong.add(statement.word)
     versions = [_version(each.word) for _, each in entries]
     family = next(filter(None, versions), 0)
     kept = []

@@ -11,6 +11,7 @@ from vrrpd.config.keepalived.translation import (
     Target,
     Translation,
     Words,
+    apply,
     as_number,
     block_of,
     flag,
@@ -117,15 +118,10 @@ def translate_virtual_server(statement: Statement, translation: Translation) -> 
     if not any(each.word == "real_server" for each in block):
         translation.remark(statement, "keepalived leaves out what has no real server, and so does vrrpd")
         return
+    asked = _asked(statement.values)
     target = translation.append("virtual_server", statement)
-    match statement.values:
-        case ["group", name]:
-            target.put("virtual_server_group", name, statement)
-        case ["fwmark", mark]:
-            target.put("fwmark", as_number(mark), statement)
-        case words:
-            for key, each in ({"port": 0} | _address_and_port(words)).items():
-                target.put(key, each, statement)
+    for key, each in asked.items():
+        target.put(key, each, statement)
     target.put("masquerade", False, statement)  # keepalived masquerades nobody
     translate(block, VIRTUAL_SERVER, target, "virtual_server")
     _scheduler_flags(target)
@@ -134,13 +130,26 @@ def translate_virtual_server(statement: Statement, translation: Translation) -> 
         target.put("persistence_timeout", _PERSISTENCE_TIMEOUT, target.seen["persistence_granularity"])
     if "fwmark" in values and "protocol" in values:
         del values["protocol"]  # a mark has packets of any
-    if "sorry_server_lvs_method" in target.seen and "sorry_server" in values:
-        _sorry_method(target)
+    if "sorry_server" in values and (of_sorry := target.seen.get("sorry_server_lvs_method")):
+        apply(_sorry_method, of_sorry, target)
     for_checks = _for_checks(target)
     for each in block:
         if each.word == "real_server":
-            _real_server(each, target, for_checks)
-    _family(target)
+            apply(_real_server(for_checks), each, target)
+    for word, rule in (("ip_family", _family), ("quorum", _quorum), ("ha_suspend", _ha_suspend)):
+        if word in target.seen:
+            apply(rule, target.seen[word], target)
+
+
+def _asked(values: Sequence[str]) -> dict[str, object]:
+    """What clients ask for."""
+    match values:
+        case ["group", name]:
+            return {"virtual_server_group": name}
+        case ["fwmark", mark]:
+            return {"fwmark": as_number(mark)}
+        case _:
+            return {"port": 0} | _address_and_port(values)
 
 
 def _scheduler_flags(target: Target) -> None:
@@ -154,10 +163,9 @@ def _scheduler_flags(target: Target) -> None:
                 target.translation.add(target.seen[word], wrong, "remove it")
 
 
-def _sorry_method(target: Target) -> None:
-    statement = target.seen["sorry_server_lvs_method"]
+def _sorry_method(statement: Statement, target: Target) -> None:
     scratch = target.scratch(statement)
-    translate([statement], {statement.word: _method("lvs_method")}, scratch, "virtual_server")
+    _method("lvs_method")(statement, scratch)
     target.values["sorry_server"] |= scratch.values
 
 
@@ -166,30 +174,49 @@ def _for_checks(target: Target) -> list[tuple[str, object, Statement]]:
     return [(key, target.values.pop(key), target.made_by[key]) for key in _FOR_CHECKS if key in target.values]
 
 
-def _real_server(statement: Statement, server: Target, inherited: list[tuple[str, object, Statement]]) -> None:
-    target = server.append("real_server", statement)
-    for key, each in _address_and_port(statement.values).items():
-        target.put(key, each, statement)
-    block = block_of(statement) if statement.block is not None else []
-    translate(block, REAL_SERVER, target, "real_server")
-    own = _for_checks(target)
-    translate_checks([each for each in block if each.word in CHECKS], target, [*inherited, *own])
+def _real_server(inherited: list[tuple[str, object, Statement]]) -> Rule:
+    """The rule of those of a virtual server that says this of checks."""
+
+    def rule(statement: Statement, server: Target) -> None:
+        where = _address_and_port(statement.values)
+        target = server.append("real_server", statement)
+        for key, each in where.items():
+            target.put(key, each, statement)
+        block = [] if statement.block is None else statement.block
+        translate(block, REAL_SERVER, target, "real_server")
+        own = _for_checks(target)
+        translate_checks([each for each in block if each.word in CHECKS], target, [*inherited, *own])
+
+    return rule
 
 
-def _family(target: Target) -> None:
+def _family(statement: Statement, target: Target) -> None:
     """A firewall mark has the family of its real servers here; keepalived can be told another for tunnels."""
-    if "ip_family" not in target.seen:
-        return
-    said = target.seen["ip_family"]
-    version = {"inet": 4, "inet6": 6}.get(value(said))
+    version = {"inet": 4, "inet6": 6}.get(value(statement))
     if version is None:
-        raise Refused(f"{shown(value(said))} is no family", "use inet or inet6")
+        raise Refused(f"{shown(value(statement))} is no family", "use inet or inet6")
     try:
         has = {ip_address(real["address"]).version for real in target.values.get("real_server", [])}
     except ValueError:
         return  # which is told where it stands
     if "fwmark" in target.values and has and has != {version}:
-        target.translation.refuse(said, "a firewall mark has the family of its real servers", "remove it")
+        target.translation.refuse(statement, "a firewall mark has the family of its real servers", "remove it")
+
+
+def _quorum(statement: Statement, target: Target) -> None:
+    """No more than there can be, as in keepalived."""
+    default = target.values.get("weight", 1)
+    weights = [real.get("weight", default) for real in target.values.get("real_server", [])]
+    quorum, most = target.values.get("quorum"), sum(weight for weight in weights if isinstance(weight, int))
+    if isinstance(quorum, int) and quorum > most > 0:
+        target.put("quorum", most, statement)
+        target.translation.remark(statement, "as in keepalived, no more than the real servers weigh together")
+
+
+def _ha_suspend(statement: Statement, target: Target) -> None:
+    if target.values.get("ha_suspend") and "fwmark" in target.values:
+        target.translation.remark(statement, "a firewall mark has no address to go by, in keepalived as well")
+        del target.values["ha_suspend"]
 
 
 def translate_group(statement: Statement, translation: Translation) -> None:

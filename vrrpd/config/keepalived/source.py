@@ -123,8 +123,8 @@ class Source:
         if len(line) > _LINE_CHARACTERS_MAX:
             self._add(place, "", f"the line has more than {_LINE_CHARACTERS_MAX} characters", "write several")
         elif line.startswith("~"):
-            word = line.partition("(")[0]
-            self._add(place, word[:20], "vrrpd does not repeat lines", "write out what it stands for")
+            word = re.match(r"~\w{,9}", line, re.ASCII)
+            self._add(place, word[0] if word else "", "vrrpd does not repeat lines", "write out what it stands for")
         elif included := _INCLUDE.fullmatch(line):
             yield from self._included(included, place, depth + 1)
         elif line:

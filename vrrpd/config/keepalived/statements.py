@@ -67,7 +67,7 @@ def statements_of(lines: Iterable[Line], problems: list[Problem]) -> list[Statem
     inside = top
 
     def add(place: Place, word: str, wrong: str, remedy: str) -> None:
-        problems.append(Problem(place.file, place.line, word, wrong, remedy))
+        problems.append(Problem(place.file, place.line, named(word), wrong, remedy))
 
     for line in lines:
         begun: Statement | None = None

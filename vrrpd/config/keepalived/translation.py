@@ -45,6 +45,8 @@ class Translation:
         self.problems: list[Problem] = []
         self.refused: list[Problem] = []
         """Words that vrrpd has nothing for; without them the rest is right."""
+        self.wrong: set[str] = set()
+        """Words that are not missing, though nothing could be made of them."""
         self._remarks: dict[str, tuple[Place, dict[str, None]]] = {}
         """By what is said, where it was first, and the words that it is said of."""
         self._places: dict[KeyPath, tuple[Place, str]] = {}
@@ -65,6 +67,7 @@ class Translation:
 
     def add(self, statement: Statement, wrong: str, remedy: str) -> None:
         """Say that a word is wrong."""
+        self.wrong.add(statement.word)
         self.problems.append(_problem(statement, wrong, remedy))
 
     def append(self, key: str, statement: Statement) -> "Target":
@@ -90,8 +93,7 @@ class LocatedReport(Report):
     """Tells problems by the words of the file that was translated."""
 
     def __init__(self, translation: Translation) -> None:
-        # A word that is wrong is not missing as well.
-        super().__init__(translation.file, "", (), frozenset(problem.key for problem in translation.problems))
+        super().__init__(translation.file, "", translation.problems, frozenset(translation.wrong))
         self._translation = translation
 
     def add(self, path: KeyPath, wrong: str, remedy: str) -> None:
