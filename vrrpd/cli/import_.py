@@ -1,6 +1,7 @@
 """`vrrpd import`: a keepalived.conf as a vrrpd.toml."""
 
 import argparse
+import contextlib
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -41,12 +42,11 @@ def run(arguments: argparse.Namespace) -> int:
     """Write the file, and say what is not in it; or say everything that is wrong with the other one."""
     path: Path = arguments.file
     try:
-        text = text_of(path)
-        if not is_keepalived(text):
-            raise ConfigError([Problem(str(path), 1, "", "it is not written for keepalived", "name a keepalived.conf")])
-        imported = read_keepalived(text, str(path), arguments.config_id, partial=arguments.partial)
+        imported = _imported(path, arguments.config_id, partial=arguments.partial)
     except ConfigError as error:
         print(error, file=sys.stderr)
+        if not arguments.partial:
+            _point_out_partial(path, arguments.config_id)
         return EXIT_CONFIGURATION
     for line in (*imported.remarks, *imported.left_out):
         print(line, file=sys.stderr)
@@ -63,6 +63,20 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"{output}: it cannot be written: {error.strerror}", file=sys.stderr)
         return EXIT_FAILED
     return EXIT_OK
+
+
+def _imported(path: Path, config_id: str | None, *, partial: bool) -> Imported:
+    text = text_of(path)
+    if not is_keepalived(text):
+        raise ConfigError([Problem(str(path), 1, "", "it is not written for keepalived", "name a keepalived.conf")])
+    return read_keepalived(text, str(path), config_id, partial=partial)
+
+
+def _point_out_partial(path: Path, config_id: str | None) -> None:
+    """Where it would help."""
+    with contextlib.suppress(ConfigError):
+        _imported(path, config_id, partial=True)
+        print("with --partial the rest is written, and comments say what is left out", file=sys.stderr)
 
 
 def _head(path: Path, imported: Imported) -> Iterator[str]:
