@@ -14,7 +14,7 @@ _PLACE = re.compile(r" \(at (?:line (?P<line>\d+), column (?P<column>\d+)|end of
 _KEY = re.compile(r"[ \t]*([A-Za-z0-9_-]+)[ \t]*=[ \t]*(.*)")
 _STRING_OR_COMMENT = re.compile(r""""(?:[^"\\\n]|\\.)*"|'[^'\n]*'|#[^\n]*""")
 _KEEPALIVED = re.compile(
-    r"(?:[ \t\r\f\v]*(?:\#[^\n]*)?\n)*[ \t]*"
+    r"(?:[ \t\r\f\v]*(?:\#[^\n]*)?\n)*+[ \t]*+"
     r"(?:[!@$~]|include[armwb]?[ \t]"
     r"|(?:global_defs|vrrp_\w+|virtual_server\w*|static_\w+|garp_group|bfd_instance|track_\w+|instance|net_namespace\w*)"
     r"(?=[ \t\r\n{])(?![ \t]*=)|[^=\n\[]*\{[ \t\r]*(?:\n|$))"

@@ -138,6 +138,7 @@ def test_a_keepalived_conf_is_told_by_its_content(text: str) -> None:
         "vrrp_instance=[{\n",
         "virtual_server.x = {\n",
         "nothing that anybody knows\n",
+        "# vrrp_instance VI_1 {\n\n# {\n[[vrrp_instance]]\n",
         '"key" = 1\n',
     ],
 )

@@ -143,6 +143,17 @@ def test_files_are_included_beside_the_one_that_includes_them(tmp_path: Path) ->
     assert [(each.priority, each.notify) for each in config.instances] == [(200, (f"{tmp_path}/conf.d/notify",))]
 
 
+def test_a_file_that_keepalived_would_not_read(tmp_path: Path) -> None:
+    (tmp_path / "other.conf").write_text(instance(head=""))
+    (tmp_path / "other.conf").chmod(0o755)
+    main = tmp_path / "keepalived.conf"
+    main.write_text(GLOBAL + "include other.conf\n")
+    with pytest.raises(
+        ConfigError, match=f":4: include: keepalived skips {tmp_path}/other.conf, which may be executed"
+    ):
+        load(main)
+
+
 def test_what_is_in_use_already_in_another_file(tmp_path: Path) -> None:
     (tmp_path / "other.conf").write_text(instance(head=""))
     main = tmp_path / "keepalived.conf"
@@ -186,6 +197,9 @@ def test_all_that_is_wrong_is_told_at_once_and_in_order() -> None:
         'keepalived.conf:11: garp_master_delay: "x" is not a number',
     ]
     assert said(text)[2].endswith("did you mean advert_int?")
+    assert said(instance(head="global_defs {\npriority 5\n}\n")) == [
+        "keepalived.conf:2: priority: it is not a known word of global_defs; it is one of vrrp_instance: move it there"
+    ]
 
 
 def test_a_router_of_a_file() -> None:

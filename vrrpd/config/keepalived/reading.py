@@ -3,8 +3,8 @@
 from typing import NamedTuple
 
 from vrrpd.config.keepalived.elsewhere import GLOBAL, GLOBAL_KEYS, ROOT
-from vrrpd.config.keepalived.routers import translate_instance
-from vrrpd.config.keepalived.servers import translate_group, translate_virtual_server
+from vrrpd.config.keepalived.routers import INSTANCE, translate_instance
+from vrrpd.config.keepalived.servers import REAL_SERVER, VIRTUAL_SERVER, translate_group, translate_virtual_server
 from vrrpd.config.keepalived.source import Place, Source
 from vrrpd.config.keepalived.statements import Statement, statements_of
 from vrrpd.config.keepalived.translation import (
@@ -14,11 +14,20 @@ from vrrpd.config.keepalived.translation import (
     Translation,
     Words,
     block_of,
+    same,
     translate,
 )
 from vrrpd.config.load import configured
 from vrrpd.config.model import Config
 from vrrpd.config.problems import ConfigError, Problem
+
+_BLOCKS: dict[str, Words] = {
+    "keepalived.conf outside of blocks": {**ROOT, **dict.fromkeys(("vrrp_instance", "virtual_server"), same)},
+    "global_defs": GLOBAL,
+    "vrrp_instance": INSTANCE,
+    "virtual_server": VIRTUAL_SERVER,
+    "real_server": REAL_SERVER,
+}
 
 
 class Imported(NamedTuple):
@@ -42,7 +51,7 @@ def read_keepalived(text: str, file: str, config_id: str | None = None, *, parti
     Raises:
         ConfigError: it is wrong, or has words that matter and that vrrpd has nothing for.
     """
-    translation = Translation(file)
+    translation = Translation(file, _BLOCKS)
     lines = Source(translation.problems, config_id).lines(text.removeprefix("\ufeff"), file)
     statements = statements_of(lines, translation.problems)
     _translate(statements, translation)

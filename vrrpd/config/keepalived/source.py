@@ -180,8 +180,9 @@ class Source:
         except (OSError, ValueError, re.error) as error:
             self._add(place, word, f"{shown(pattern)}: {error}", "name files")
             return
-        files = [Path(name) for name in names if Path(name).is_file()]
-        if not files and (check or not glob.has_magic(pattern)):
+        wild = glob.has_magic(pattern)
+        files = [file for file in map(Path, names) if file.is_file() and not (wild and _may_be_executed(file))]
+        if not files and (check or not wild):
             self._add(place, word, f"there is no file {shown(pattern)}", "create it, or remove this line")
         for file in files:
             text = self._text(file, word, place)
@@ -189,6 +190,10 @@ class Source:
 
     def _text(self, file: Path, word: str, place: Place) -> str:
         try:
+            if _may_be_executed(file):
+                wrong = f"keepalived skips {file}, which may be executed"
+                self._add(place, word, wrong, "chmod a-x it, or remove this line")
+                return ""
             with file.open("rb") as opened:
                 content = opened.read(_BYTES_MAX - self._bytes + 1)
         except OSError as error:
@@ -202,6 +207,11 @@ class Source:
 
     def _add(self, place: Place, word: str, wrong: str, remedy: str) -> None:
         self._problems.append(Problem(place.file, place.line, word, wrong, remedy))
+
+
+def _may_be_executed(file: Path) -> bool:
+    """Whether keepalived would take it for a program, and skip it."""
+    return bool(file.stat().st_mode & 0o111)
 
 
 _CHARACTERS = {"_HASH": "#", "_BANG": "!"}

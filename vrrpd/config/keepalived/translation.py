@@ -36,10 +36,12 @@ class Translation:
 
     Args:
         file: its name.
+        blocks: the words of each kind of block, by its name.
     """
 
-    def __init__(self, file: str) -> None:
+    def __init__(self, file: str, blocks: "Mapping[str, Words]") -> None:
         self.file = file
+        self.blocks = blocks
         self.document: dict[str, Any] = {}
         """As tomllib would have read it."""
         self.problems: list[Problem] = []
@@ -164,7 +166,8 @@ def translate(block: Sequence[Statement], words: Words, target: Target, title: s
         rule = words.get(statement.word)
         target.seen[statement.word] = statement
         if rule is None:
-            target.translation.add(statement, f"it is not a known word of {title}", _nearest(statement.word, words))
+            remedy = _instead(statement.word, words, target.translation.blocks)
+            target.translation.add(statement, f"it is not a known word of {title}", remedy)
         else:
             apply(rule, statement, target)
 
@@ -268,7 +271,10 @@ def _problem(statement: Statement, wrong: str, remedy: str) -> Problem:
     return Problem(statement.place.file, statement.place.line, named(statement.word), wrong, remedy)
 
 
-def _nearest(word: str, words: Words) -> str:
+def _instead(word: str, words: Words, blocks: Mapping[str, Words]) -> str:
+    for title, others in blocks.items():
+        if word in others:
+            return f"it is one of {title}: move it there"
     import difflib  # noqa: PLC0415  (only a wrong file needs it)
 
     nearest = difflib.get_close_matches(word[:100], words, n=1, cutoff=0.6)
