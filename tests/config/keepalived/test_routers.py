@@ -2,7 +2,6 @@
 
 import contextlib
 import subprocess
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -158,6 +157,14 @@ def test_authentication_of_version_2_is_refused(head: str) -> None:
     )
 
 
+def test_the_version_of_an_instance_goes_before_that_of_all() -> None:
+    assert router(instance("version 3", head="global_defs {\nvrrp_version 2\n}\n"))
+    assert router(instance("virtual_ipaddress {\n2001:db8::1\n}", head="global_defs {\nvrrp_version 2\n}\n"))
+    other = instance("version 3", head="").replace("VI_1", "VI_2").replace("eth0", "eth1")
+    (line,) = said(instance(head="global_defs {\nvrrp_version 2\n}\n") + other)
+    assert line.startswith("keepalived.conf:2: vrrp_version: vrrpd speaks VRRPv3 alone")
+
+
 def test_authentication_beside_version_3_is_ignored_as_keepalived_does() -> None:
     lines = ("authentication {", "auth_type PASS", "}")
     assert told(*lines) == ["authentication: VRRPv3 has none, and keepalived ignores it"]
@@ -281,18 +288,3 @@ def test_any_word_alone_is_translated_or_told(words: dict[str, object]) -> None:
             text = instance(line) if words is INSTANCE else instance(head=f"global_defs {{\n{line}\n}}\n{line}\n")
             with contextlib.suppress(ConfigError):
                 read_keepalived(text, "keepalived.conf", partial=True)
-
-
-def test_a_large_file_takes_no_longer_than_its_size(tmp_path: Path) -> None:
-    """A word looked up in all lines before it would show here as minutes."""
-    text = GLOBAL + "".join(
-        instance(head="")
-        .replace("VI_1", f"VI_{number}")
-        .replace("eth0", f"eth{number // 250}")
-        .replace(" 51", f" {number % 250 + 1}")
-        .replace("192.0.2.100", f"10.{number // 250}.{number % 250}.1")
-        for number in range(5000)
-    )
-    file = tmp_path / "keepalived.conf"
-    file.write_text(text)
-    assert len(read_keepalived(text, str(file)).config.instances) == 5000

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.config.keepalived.files import FILE, GLOBAL, instance, read, router, said
+from tests.config.keepalived.files import FILE, GLOBAL, instance, read, said
 from vrrpd.config.keepalived.reading import read_keepalived
 from vrrpd.config.keepalived.source import Source
 from vrrpd.config.keepalived.statements import Statement, statements_of
@@ -200,7 +200,3 @@ def test_all_that_is_wrong_is_told_at_once_and_in_order() -> None:
     assert said(instance(head="global_defs {\npriority 5\n}\n")) == [
         "keepalived.conf:2: priority: it is not a known word of global_defs; it is one of vrrp_instance: move it there"
     ]
-
-
-def test_a_router_of_a_file() -> None:
-    assert router(instance()).name == "VI_1"

@@ -1,6 +1,6 @@
 """`global_defs`, and what else stands outside of instances and virtual servers."""
 
-from vrrpd.config.keepalived.routers import ANNOUNCED_AT_ONCE, GARP_DEFAULTS
+from vrrpd.config.keepalived.routers import ANNOUNCED_AT_ONCE, GARP_DEFAULTS, HEARD_AT_ONCE
 from vrrpd.config.keepalived.translation import Words, flag, refuse, remark, same, to, unless, when_on
 
 _NO_MAIL = remark("vrrpd sends no mail: have notify, or an alert on its metrics, do it")
@@ -15,7 +15,6 @@ _NO_FIFO = refuse(
 )
 _OWN_RELOAD = remark("a reload of vrrpd checks the file first, and applies what has changed")
 _NAMES = remark("vrrpd's processes have names of their own")
-_BETTER = remark("a master that steps down lets the better one announce again")
 _DEFINITION = remark("it counts where something tracks it")
 _HOSTS = ("it is for the host's own network configuration, and vrrpd would not add it", "move it there")
 _NETWORK_NAMESPACE = refuse(
@@ -26,9 +25,6 @@ _STARTED = refuse("vrrpd runs no program then", "remove it, and use ExecStartPre
 GLOBAL_KEYS = ("realtime_priority", "memory_lock")
 """Those of the document that global_defs makes; the others are defaults of instances."""
 GLOBAL: Words = {
-    "vrrp_version": unless(
-        ("3",), refuse("vrrpd speaks VRRPv3 alone", "set vrrp_version 3 on all routers of the group first")
-    ),
     "vrrp_rt_priority": to("realtime_priority"),
     "vrrp_no_swap": to("memory_lock", flag),
     **{word: to(key) for word, key in GARP_DEFAULTS.items()},
@@ -47,7 +43,8 @@ GLOBAL: Words = {
     "vrrp_startup_delay": refuse(
         "vrrpd has no such delay", "remove it; ExecStartPre=sleep in its systemd unit may serve"
     ),
-    **dict.fromkeys(("vrrp_check_unicast_src", "dynamic_interfaces", "namespace_with_ipsets"), same),
+    # As to the version, see `vrrpd.config.keepalived.routers`.
+    **dict.fromkeys(("vrrp_version", "vrrp_check_unicast_src", "dynamic_interfaces", "namespace_with_ipsets"), same),
     "enable_script_security": remark("vrrpd runs what it is told to, whoever may change it"),
     "script_user": unless(("root", "root root"), remark("programs run as vrrpd does, whatever user is named")),
     **dict.fromkeys(
@@ -182,7 +179,7 @@ GLOBAL: Words = {
     **dict.fromkeys(("vrrp_garp_interval", "vrrp_gna_interval"), remark("vrrpd paces its announcements by itself")),
     "vrrp_garp_extra_if": remark("garp_master_refresh is for addresses on all interfaces"),
     "vrrp_lower_prio_no_advert": when_on(remark("a worse master is answered, as RFC 9568 has it")),
-    "vrrp_higher_prio_send_advert": when_on(_BETTER),
+    "vrrp_higher_prio_send_advert": when_on(remark(HEARD_AT_ONCE)),
     "vrrp_skip_check_adv_addr": remark("an advert with another list of addresses is reported, and heard"),
 }
 

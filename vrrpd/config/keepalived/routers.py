@@ -31,6 +31,7 @@ GARP_DEFAULTS: Mapping[str, str] = {
     for word in ("garp_master_delay", "garp_master_repeat", "garp_master_refresh", "garp_master_refresh_repeat")
 }
 """Words of global_defs that instances have their defaults from."""
+HEARD_AT_ONCE = "a better master announces again as soon as it hears the worse one"
 ANNOUNCED_AT_ONCE = "a master that hears a worse one announces again at once"
 _NOT_YET = "vrrpd has no tracking of it, and who is master would change"
 _TRACK_OTHERWISE = "remove it; track_interface, or quorum of a virtual server, may serve"
@@ -141,8 +142,7 @@ INSTANCE: Words = {
     "virtual_ipaddress": _virtual_ipaddress,
     **{word: to(word) for word in GARP_DEFAULTS.values()},
     "state": unless(("backup",), remark("the election by priority decides who is master")),
-    "version": unless(("3",), refuse("vrrpd speaks VRRPv3 alone", "set version 3 on all routers of the group first")),
-    "authentication": same,  # see `_authentication`
+    **dict.fromkeys(("version", "authentication"), same),  # see `_version_of_protocol`
     **dict.fromkeys(("notify", *BY_STATE), same),  # see `notify`
     **dict.fromkeys(("accept", "native_ipv6", "check_unicast_src", "track_src_ip"), same),
     "down_timer_adverts": unless(
@@ -176,7 +176,7 @@ INSTANCE: Words = {
     "garp_lower_prio_repeat": remark(ANNOUNCED_AT_ONCE),
     "garp_extra_if": remark("garp_master_refresh is for addresses on all interfaces"),
     "lower_prio_no_advert": when_on(remark("a worse master is answered, as RFC 9568 has it")),
-    "higher_prio_send_advert": when_on(remark("a better master that has been announced late announces again")),
+    "higher_prio_send_advert": when_on(remark(HEARD_AT_ONCE)),
     "skip_check_adv_addr": remark("an advert with another list of addresses is reported, and heard"),
     "promote_secondaries": remark("an address that goes with another one is put back"),
     "kernel_rx_buf_size": remark("vrrpd sizes its buffers itself"),
@@ -231,23 +231,22 @@ def _preemption(target: Target) -> None:
 
 
 def _version_of_protocol(statement: Statement, target: Target, defaults: Target) -> None:
+    """That of IPv6 is 3 whatever is said; that of IPv4 is 2 unless something is said."""
     translation = target.translation
     said = target.seen.get("version") or defaults.seen.get("vrrp_version")
     addresses = target.values.get("virtual_ipaddress") or [""]
     first = addresses[0]["address"] if isinstance(addresses[0], dict) else addresses[0]
-    version = said.values[:1] if said else ["3"] if _version(first) == 6 else []
-    if "authentication" in target.seen:
-        _authentication(target.seen["authentication"], translation, version)
-    if not version:
+    is_3 = _version(first) == 6 or (said is not None and said.values == ["3"])
+    if said and not is_3:
+        translation.refuse(said, "vrrpd speaks VRRPv3 alone", "set version 3 on all routers of the group first")
+    elif not is_3:
         text = "keepalived speaks VRRPv2 without vrrp_version 3, and vrrpd VRRPv3 alone: add it to global_defs on every"
         translation.remark(
             Statement(["vrrp_instance"], statement.place, ""), f"{text} router that stays with keepalived"
         )
-
-
-def _authentication(statement: Statement, translation: Translation, version: list[str]) -> None:
-    if version == ["3"]:
-        translation.remark(statement, "VRRPv3 has none, and keepalived ignores it")
-    else:
+    authentication = target.seen.get("authentication")
+    if authentication and is_3:
+        translation.remark(authentication, "VRRPv3 has none, and keepalived ignores it")
+    elif authentication:
         wrong = "VRRPv3 has none, and vrrpd speaks VRRPv3 alone"
-        translation.refuse(statement, wrong, "remove it, and set vrrp_version 3, on all routers of the group")
+        translation.refuse(authentication, wrong, "remove it, and set vrrp_version 3, on all routers of the group")

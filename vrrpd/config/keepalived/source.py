@@ -174,14 +174,14 @@ class Source:
         if "{" in pattern:
             self._add(place, word, "braces are not expanded", "write an include for each file")
             return
+        wild = glob.has_magic(pattern)
         here = glob.escape(str(Path(place.file).parent))
         try:
             names = sorted(glob.glob(pattern if pattern.startswith("/") else f"{here}/{pattern}"))  # noqa: PTH207
+            files = [file for file in map(Path, names) if file.is_file() and not (wild and _may_be_executed(file))]
         except (OSError, ValueError, re.error) as error:
             self._add(place, word, f"{shown(pattern)}: {error}", "name files")
             return
-        wild = glob.has_magic(pattern)
-        files = [file for file in map(Path, names) if file.is_file() and not (wild and _may_be_executed(file))]
         if not files and (check or not wild):
             self._add(place, word, f"there is no file {shown(pattern)}", "create it, or remove this line")
         for file in files:

@@ -65,7 +65,9 @@ class Translation:
 
     def refuse(self, statement: Statement, wrong: str, remedy: str) -> None:
         """Say that vrrpd has nothing for a word that matters."""
-        self.refused.append(_problem(statement, wrong, remedy))
+        problem = _problem(statement, wrong, remedy)
+        if problem not in self.refused:  # what is said of all instances is wrong once
+            self.refused.append(problem)
 
     def add(self, statement: Statement, wrong: str, remedy: str) -> None:
         """Say that a word is wrong."""
