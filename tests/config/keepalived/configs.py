@@ -174,7 +174,8 @@ def virtual_servers(draw: st.DrawFn, number: int, marks: bool) -> VirtualServerS
         draw(st.integers(0, quorum - 1)),
         draw(COMMANDS),
         draw(COMMANDS),
-        *draw(st.tuples(st.booleans(), st.booleans(), st.booleans())),
+        *draw(st.tuples(st.booleans(), st.booleans())),
+        ha_suspend=len(keys) == 1 and draw(st.booleans()),
         masquerade=Masquerade.NEVER,
     )
 

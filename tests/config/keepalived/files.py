@@ -29,8 +29,10 @@ def instance(*lines: str, head: str = GLOBAL) -> str:
 
 
 def server(*lines: str, real: str = "", head: str = "192.0.2.100 80") -> str:
-    """A file with a virtual server, the lines of which begin on line 2, and a real server that follows them."""
-    return "\n".join([f"virtual_server {head} {{", *lines, f"real_server 198.51.100.1 80 {{\n{real}\n}}", "}\n"])
+    """A file with a virtual server of TCP, the lines of which begin on line 3, and a real server that follows them."""
+    return "\n".join(
+        [f"virtual_server {head} {{", "protocol TCP", *lines, f"real_server 198.51.100.1 80 {{\n{real}\n}}", "}\n"]
+    )
 
 
 def read(text: str) -> Imported:

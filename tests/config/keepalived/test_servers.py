@@ -103,28 +103,39 @@ def test_marks_and_groups() -> None:
     ]
 
 
-def test_what_does_not_go_together_is_dropped_as_keepalived_does() -> None:
-    assert remarks(server("quorum 3")) == [
-        "keepalived.conf:2: quorum: as in keepalived, no more than the real servers weigh together"
-    ]
-    text = server("ha_suspend", head="fwmark 3")
-    assert not service(text).ha_suspend
+def test_what_does_not_go_together_is_made_to_as_keepalived_does() -> None:
+    text = server("quorum 9", "hysteresis 5", real="weight 3")
+    assert (service(text).quorum, service(text).hysteresis) == (3, 2)
     assert remarks(text) == [
-        "keepalived.conf:2: ha_suspend: a firewall mark has no address to go by, in keepalived as well"
+        "keepalived.conf:3: quorum: it is no more than the real servers weigh together, as in keepalived"
     ]
+    for group, head in (("", "fwmark 3"), ("virtual_server_group g {\nfwmark 3\n}\n", "group g")):
+        text = server("ha_suspend", head=head) + group
+        assert not service(text).ha_suspend
+        assert "ha_suspend: a firewall mark has no address to go by" in "".join(remarks(text))
+
+
+def test_without_a_protocol_it_is_udp_as_in_keepalived() -> None:
+    text = server().replace("protocol TCP\n", "")
+    assert service(text).protocol is Protocol.UDP
+    assert remarks(text) == ["keepalived.conf:1: virtual_server: without protocol it is UDP, as in keepalived"]
+    assert remarks(server(head="fwmark 3").replace("protocol TCP\n", "")) == []
 
 
 def test_without_a_port_every_port_is_served() -> None:
     (key,) = service(server("persistence_timeout 60", head="192.0.2.100")).keys
     assert str(key) == "TCP 192.0.2.100:0"
-    (line,) = said(server(head="192.0.2.100"))
-    assert "0, every port, goes with persistence alone" in line
+    text = server(head="192.0.2.100")
+    assert service(text).persistence_timeout == 360
+    assert "every port is served with persistence alone, which is of 360 s then" in "".join(remarks(text))
+    text = server(head="group g") + "virtual_server_group g {\n192.0.2.100\n192.0.2.101 80\n}\n"
+    assert service(text).persistence_timeout == 360
 
 
 def test_a_family_that_real_servers_do_not_have() -> None:
     assert service(server("ip_family inet", head="fwmark 7"))
     (line,) = said(server("ip_family inet6", head="fwmark 7"))
-    assert line.startswith("keepalived.conf:2: ip_family: a firewall mark has the family of its real servers")
+    assert line.startswith("keepalived.conf:3: ip_family: a firewall mark has the family of its real servers")
 
 
 def test_what_has_no_real_server_is_left_out_as_keepalived_does() -> None:
@@ -236,23 +247,23 @@ def test_what_matters_and_is_not_here_is_refused_unless_it_may_be_left_out(text:
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        (server("lb_algo xyz"), '2: lb_algo: "xyz" is not one of the choices'),
-        (server("lb_kind"), "2: lb_kind: its value is missing"),
-        (server("lb_kind FOO"), '2: lb_kind: "FOO" is not one of the choices'),
-        (server("flag-1"), '2: flag-1: the scheduler "wlc" has no such flag'),
-        (server("delay_loop x", real="TCP_CHECK {\n}\nPING_CHECK {\n}"), '2: delay_loop: "x" is not a number'),
-        (server(real="TCP_CHECK {\nconnect_port 0\n}"), "4: connect_port: 0 is out of range"),
-        (server(real="TCP_CHECK {\nconect_port 1\n}"), "4: conect_port: it is not a known word of TCP_CHECK"),
-        (server(real="TCP_CHECK"), "3: TCP_CHECK: it has no block"),
-        (server(real="HTTP_GET {\n}"), "3: HTTP_GET: it has no url, and keepalived ignores it"),
-        (server(real="HTTP_GET {\nurl {\npath x\n}\n}"), '5: path: "x" is not a path'),
-        (server(real="MISC_CHECK {\n}"), "3: MISC_CHECK: misc_path: the key is missing"),
-        (server("sorry_server"), "2: sorry_server: its address is missing"),
-        (server("sorry_server x 1"), '2: sorry_server: address: "x" is not an IP address'),
-        (server("ip_family x"), '2: ip_family: "x" is no family'),
+        (server("lb_algo xyz"), '3: lb_algo: "xyz" is not one of the choices'),
+        (server("lb_kind"), "3: lb_kind: its value is missing"),
+        (server("lb_kind FOO"), '3: lb_kind: "FOO" is not one of the choices'),
+        (server("flag-1"), '3: flag-1: the scheduler "wlc" has no such flag'),
+        (server("delay_loop x", real="TCP_CHECK {\n}\nPING_CHECK {\n}"), '3: delay_loop: "x" is not a number'),
+        (server(real="TCP_CHECK {\nconnect_port 0\n}"), "5: connect_port: 0 is out of range"),
+        (server(real="TCP_CHECK {\nconect_port 1\n}"), "5: conect_port: it is not a known word of TCP_CHECK"),
+        (server(real="TCP_CHECK"), "4: TCP_CHECK: it has no block"),
+        (server(real="HTTP_GET {\n}"), "4: HTTP_GET: it has no url, and keepalived ignores it"),
+        (server(real="HTTP_GET {\nurl {\npath x\n}\n}"), '6: path: "x" is not a path'),
+        (server(real="MISC_CHECK {\n}"), "4: MISC_CHECK: misc_path: the key is missing"),
+        (server("sorry_server"), "3: sorry_server: its address is missing"),
+        (server("sorry_server x 1"), '3: sorry_server: address: "x" is not an IP address'),
+        (server("ip_family x"), '3: ip_family: "x" is no family'),
         (server(head="192.0.2.1 80 tcp"), '1: virtual_server: "192.0.2.1 80 tcp" is more than an address and a port'),
         (server(head="group nobody"), '1: virtual_server: there is no group "nobody"'),
-        (server() + server(), "6: virtual_server: TCP 192.0.2.100:80 is served already (line 1)"),
+        (server() + server(), "7: virtual_server: TCP 192.0.2.100:80 is served already (line 1)"),
     ],
 )
 def test_what_is_wrong(text: str, problem: str) -> None:

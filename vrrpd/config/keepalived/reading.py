@@ -21,6 +21,8 @@ from vrrpd.config.load import configured
 from vrrpd.config.model import Config
 from vrrpd.config.problems import ConfigError, Problem
 
+_BEFORE = {"global_defs": 0, "virtual_server_group": 1}
+"""What comes before the rest."""
 _BLOCKS: dict[str, Words] = {
     "keepalived.conf outside of blocks": {**ROOT, **dict.fromkeys(("vrrp_instance", "virtual_server"), same)},
     "global_defs": GLOBAL,
@@ -75,8 +77,7 @@ def _translate(statements: list[Statement], translation: Translation) -> None:
         "virtual_server": lambda statement, _: translate_virtual_server(statement, translation),
         "virtual_server_group": lambda statement, _: translate_group(statement, translation),
     }
-    # The defaults may stand below what they are for.
-    for first in (True, False):
-        now = [each for each in statements if (each.word == "global_defs") is first]
-        translate(now, words, whole, "keepalived.conf")
+    # What others refer to may stand below them.
+    ordered = sorted(statements, key=lambda statement: _BEFORE.get(statement.word, len(_BEFORE)))
+    translate(ordered, words, whole, "keepalived.conf")
     translation.document |= {key: defaults.values[key] for key in GLOBAL_KEYS if key in defaults.values}

@@ -1,7 +1,8 @@
 """`virtual_server`, `real_server` and `virtual_server_group`: their words, and what they mean together."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from ipaddress import ip_address, ip_network
+from typing import Any
 
 from vrrpd.config.keepalived.checks import CHECKS, OTHER_CHECKS, TIMES, translate_checks
 from vrrpd.config.keepalived.programs import program
@@ -125,18 +126,16 @@ def translate_virtual_server(statement: Statement, translation: Translation) -> 
     target.put("masquerade", False, statement)  # keepalived masquerades nobody
     translate(block, VIRTUAL_SERVER, target, "virtual_server")
     _scheduler_flags(target)
-    values = target.values
-    if "persistence_granularity" in values and "persistence_timeout" not in values:
+    if "persistence_granularity" in target.values and "persistence_timeout" not in target.values:
         target.put("persistence_timeout", _PERSISTENCE_TIMEOUT, target.seen["persistence_granularity"])
-    if "fwmark" in values and "protocol" in values:
-        del values["protocol"]  # a mark has packets of any
-    if "sorry_server" in values and (of_sorry := target.seen.get("sorry_server_lvs_method")):
+    _defaults_of_what_is_asked(statement, target)
+    if "sorry_server" in target.values and (of_sorry := target.seen.get("sorry_server_lvs_method")):
         apply(_sorry_method, of_sorry, target)
     for_checks = _for_checks(target)
     for each in block:
         if each.word == "real_server":
             apply(_real_server(for_checks), each, target)
-    for word, rule in (("ip_family", _family), ("quorum", _quorum), ("ha_suspend", _ha_suspend)):
+    for word, rule in (("ip_family", _family), ("quorum", _quorum)):
         if word in target.seen:
             apply(rule, target.seen[word], target)
 
@@ -150,6 +149,38 @@ def _asked(values: Sequence[str]) -> dict[str, object]:
             return {"fwmark": as_number(mark)}
         case _:
             return {"port": 0} | _address_and_port(values)
+
+
+def _defaults_of_what_is_asked(statement: Statement, target: Target) -> None:
+    """What keepalived makes of addresses without a protocol or a port, and of firewall marks."""
+    values, translation = target.values, target.translation
+    addresses, marks = _members_of(values, translation.document.get("virtual_server_group", []))
+    if addresses and "protocol" not in values:
+        target.put("protocol", "UDP", statement)
+        translation.remark(statement, "without protocol it is UDP, as in keepalived")
+    elif marks and not addresses:
+        values.pop("protocol", None)  # a mark has packets of any
+    if any(member.endswith(" 0") for member in addresses) and "persistence_timeout" not in values:
+        target.put("persistence_timeout", _PERSISTENCE_TIMEOUT, statement)
+        text = "every port is served with persistence alone, which is of"
+        translation.remark(statement, f"{text} {_PERSISTENCE_TIMEOUT} s then, as in keepalived")
+    if marks and values.get("ha_suspend"):
+        text = "a firewall mark has no address to go by, in keepalived as well: left out"
+        translation.remark(target.seen["ha_suspend"], text)
+        del values["ha_suspend"]
+
+
+def _members_of(values: Mapping[str, Any], groups: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[str]]:
+    """The addresses with their ports, and the firewall marks, that clients ask for."""
+    members: list[str]
+    if "virtual_server_group" in values:
+        members = next((each["members"] for each in groups if each["name"] == values["virtual_server_group"]), [])
+    elif "fwmark" in values:
+        members = [f"fwmark {values['fwmark']}"]
+    else:
+        members = [f"{values['address']} {values['port']}"]
+    marks = [member for member in members if member.startswith("fwmark ")]
+    return [member for member in members if member not in marks], marks
 
 
 def _scheduler_flags(target: Target) -> None:
@@ -210,13 +241,8 @@ def _quorum(statement: Statement, target: Target) -> None:
     quorum, most = target.values.get("quorum"), sum(weight for weight in weights if isinstance(weight, int))
     if isinstance(quorum, int) and quorum > most > 0:
         target.put("quorum", most, statement)
-        target.translation.remark(statement, "as in keepalived, no more than the real servers weigh together")
-
-
-def _ha_suspend(statement: Statement, target: Target) -> None:
-    if target.values.get("ha_suspend") and "fwmark" in target.values:
-        target.translation.remark(statement, "a firewall mark has no address to go by, in keepalived as well")
-        del target.values["ha_suspend"]
+        target.values["hysteresis"] = min(target.values.get("hysteresis", 0), most - 1)
+        target.translation.remark(statement, "it is no more than the real servers weigh together, as in keepalived")
 
 
 def translate_group(statement: Statement, translation: Translation) -> None:
