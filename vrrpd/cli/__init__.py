@@ -22,6 +22,7 @@ _COMMANDS = {
     "drain": ("vrrpd.cli.drain", "hand every address over, without loss, and stay BACKUP"),
     "undrain": ("vrrpd.cli.undrain", "compete again after a drain"),
     "agent": ("vrrpd.cli.agent", "the daemon, configured by a Kubernetes cluster"),
+    "import": ("vrrpd.cli.import_", "turn a keepalived.conf into a vrrpd.toml"),
     "sniff": ("vrrpd.cli.sniff", "every virtual router that is heard on an interface or in a pcap file, and conflicts"),
     "demo": ("vrrpd.cli.demo", "routers and a client in namespaces: live failovers, the outage measured"),
 }

@@ -1,6 +1,6 @@
 """Reads a configuration file: all of it is right, or all that is wrong with it is said."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ from vrrpd.config.model import Config, GarpSettings, VrrpInstance
 from vrrpd.config.problems import ConfigError, KeyPath, Problem, Report, shown
 from vrrpd.config.schema import INSTANCE, TOP, read_table, refuse_ipv4_only
 from vrrpd.config.services import VirtualServerSettings
-from vrrpd.config.syntax import read
+from vrrpd.config.syntax import is_keepalived, read
 from vrrpd.config.tracking import read_scripts, read_tracked, read_tracked_scripts
 from vrrpd.protocol.advert import Family
 from vrrpd.protocol.timing import PRIORITY_OWNER
@@ -27,11 +27,24 @@ _FILE_SIZE_MAX = 1 << 24
 """Bytes; a thousand times what a large configuration has."""
 
 
-def load(path: Path) -> Config:
+def load(path: Path, remark: Callable[[str], object] = str) -> Config:
     """The configuration in the file.
+
+    Args:
+        path: the file, in TOML or a keepalived.conf.
+        remark: takes what keepalived would do and vrrpd does not, or otherwise, line by line.
 
     Raises:
         ConfigError: the file cannot be read, or is wrong.
+    """
+    return parse(text_of(path), str(path), remark)
+
+
+def text_of(path: Path) -> str:
+    """What is in a file; in a keepalived.conf, bytes that are not UTF-8 are surrogates.
+
+    Raises:
+        ConfigError: the file cannot be read, or is TOML and not UTF-8.
     """
     try:
         with path.open("rb") as file:
@@ -47,36 +60,54 @@ def load(path: Path) -> Config:
         raise _unreadable(path, wrong, "name another with -c FILE") from None
     if len(content) > _FILE_SIZE_MAX:
         raise _unreadable(path, "it has more than 16 MiB", "name a configuration with -c FILE")
-    try:
-        text = content.decode("utf-8")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        wrong = f"it is not UTF-8: byte 0x{content[error.start]:02x}"
-        raise ConfigError([Problem(str(path), line, "", wrong, "save it as UTF-8")]) from None
-    return parse(text, str(path))
+    text = content.decode("utf-8", "surrogateescape")
+    if not is_keepalived(text):
+        try:
+            content.decode("utf-8")
+        except UnicodeDecodeError as error:
+            line = content.count(b"\n", 0, error.start) + 1
+            wrong = f"it is not UTF-8: byte 0x{content[error.start]:02x}"
+            raise ConfigError([Problem(str(path), line, "", wrong, "save it as UTF-8")]) from None
+    return text
 
 
-def parse(text: str, name: str) -> Config:
-    """The configuration that is the TOML document `text`.
+def parse(text: str, name: str, remark: Callable[[str], object] = str) -> Config:
+    """The configuration that is the document `text`, in TOML or as keepalived has it.
 
     Args:
         text: the document.
         name: what to call it in errors, usually its path.
+        remark: takes what keepalived would do and vrrpd does not, or otherwise, line by line.
 
     Raises:
         ConfigError: it is wrong.
     """
     text = text.removeprefix("\ufeff")
+    if is_keepalived(text):
+        from vrrpd.config.keepalived.reading import read_keepalived  # noqa: PLC0415
+
+        imported = read_keepalived(text, name)
+        for each in imported.remarks:
+            remark(str(each))
+        return imported.config
     reading = read(text, name)
     report = Report(name, reading.text, reading.problems, reading.broken_keys)
-    values = read_table(reading.document, TOP, (), report)
-    scripts, weights = read_scripts(reading.document.get(_SCRIPTS, []), report)
-    drafts = [_draft(raw, path, report, weights) for path, raw in _instance_tables(reading.document, report)]
-    refuse_conflicts(drafts, report)
-    if not reading.document.keys().isdisjoint(_OF_SERVICES):
-        values["virtual_servers"] = _virtual_servers(reading.document, report, drafts)
-    if report.problems:
+    config = configured(reading.document, report)
+    if config is None:
         raise ConfigError(report.problems)
+    return config
+
+
+def configured(document: dict[str, Any], report: Report) -> Config | None:
+    """The configuration that a document says; None: something is wrong with it, which the report has."""
+    values = read_table(document, TOP, (), report)
+    scripts, weights = read_scripts(document.get(_SCRIPTS, []), report)
+    drafts = [_draft(raw, path, report, weights) for path, raw in _instance_tables(document, report)]
+    refuse_conflicts(drafts, report)
+    if not document.keys().isdisjoint(_OF_SERVICES):
+        values["virtual_servers"] = _virtual_servers(document, report, drafts)
+    if report.problems:
+        return None
     return Config(instances=tuple(_instance(draft) for draft in drafts), scripts=scripts, **values)
 
 

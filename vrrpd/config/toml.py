@@ -33,6 +33,7 @@ from vrrpd.config.services import (
     VirtualServerSettings,
 )
 from vrrpd.ipvs.model import FirewallMark, Flag, Method, Protocol, Scheduler, VirtualServerKey
+from vrrpd.protocol.advert import Family
 
 _TYPES: Mapping[type[Check], str] = MappingProxyType(
     {
@@ -72,7 +73,9 @@ def group_of(server: VirtualServerSettings) -> str:
     """The name of the group that a virtual server has its keys from; empty: it has one of its own."""
     if len(server.keys) == 1 and server.name == str(server.keys[0]):
         return ""
-    return server.name.removeprefix(f"{server.protocol.name} group ")
+    name = server.name.removeprefix(f"{server.protocol.name} group ")
+    of_ipv6 = any(isinstance(key, FirewallMark) and key.family is Family.IPV6 for key in server.keys)
+    return name.removesuffix(" (IPv6)") if of_ipv6 else name
 
 
 def sole_checks(server: VirtualServerSettings) -> tuple[Check, ...]:

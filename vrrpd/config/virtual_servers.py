@@ -226,8 +226,7 @@ class _Reader:
         for key in keys:
             first = self._taken.setdefault(key, path)
             if first is not path:
-                where = self._report.line(first)
-                wrong = f"{key} is served already (line {where})"
+                wrong = f"{key} is served already ({self._report.where(first)})"
                 self._report.add((*path, ways[0]), wrong, "make one virtual server of both")
         return keys
 
@@ -374,7 +373,7 @@ class _Reader:
             if isinstance(key, ServiceAddress):
                 other, first = self._masqueraded.setdefault(key.address, (asked, path))
                 if other is not asked:
-                    wrong = f"{key.address} has it otherwise (line {self._report.line(first)})"
+                    wrong = f"{key.address} has it otherwise ({self._report.where(first)})"
                     self._report.add(path, wrong, "use one for all ports of an address")
                     return
 

@@ -1,5 +1,6 @@
 """The file is read by a child: a large one takes a second, in which the supervisor has others to see to."""
 
+import logging
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -8,6 +9,8 @@ from vrrpd.config.load import load
 from vrrpd.config.problems import ConfigError, Problem
 from vrrpd.config.sealed import SealedConfig, seal
 from vrrpd.supervisor.apart import Apart, ApartError, apart
+
+log = logging.getLogger(__name__)
 
 _SMALL = 1 << 15
 """Bytes: a file of that size is read as fast as a child is forked."""
@@ -25,7 +28,7 @@ def read_first(path: Path) -> SealedConfig:
     if path.is_file() and path.stat().st_size > _SMALL:
         outcome = _outcome(apart(partial(_read, path)))
     else:
-        return seal(load(path))
+        return seal(load(path, log.info))
     if isinstance(outcome, SealedConfig):
         return outcome
     raise outcome
@@ -60,7 +63,7 @@ class Reading:
 
 def _read(path: Path) -> SealedConfig | tuple[Problem, ...]:
     try:
-        return seal(load(path))
+        return seal(load(path, log.info))
     except ConfigError as error:
         return error.problems
 

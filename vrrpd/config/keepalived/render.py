@@ -295,7 +295,7 @@ def _udp(check: UdpCheck) -> Lines:
         yield "require_reply"
     if check.min_reply_length:
         yield f"min_reply_length {check.min_reply_length}"
-    if check.max_reply_length != UdpCheck().max_reply_length:
+    if check.require_reply or check.max_reply_length != UdpCheck().max_reply_length:
         yield f"max_reply_length {check.max_reply_length}"
 
 
@@ -309,9 +309,14 @@ def _program_text(command: Command) -> str:
 
 
 def _word(text: str) -> str:
-    return text if text and _BARE.issuperset(text) else _quoted(text)
+    """A word; keepalived has no way to write one with a quote in it."""
+    if text and _BARE.issuperset(text):
+        return text
+    unquoted = text.replace('"', "'")
+    return f'"{unquoted}"'
 
 
 def _quoted(text: str) -> str:
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    """A program or a regular expression; keepalived counts quotes before it sees which of them are escaped."""
+    escaped = text.replace("\\", "\\\\").replace('"', "\\042")
     return f'"{escaped}"'

@@ -1,0 +1,54 @@
+"""Programs that keepalived calls, with their arguments and the user that they run as."""
+
+import shlex
+from collections.abc import Mapping
+
+from vrrpd.config.keepalived.statements import Statement
+from vrrpd.config.keepalived.translation import Rule, Target
+from vrrpd.config.problems import Refused
+from vrrpd.config.service_kinds import command
+
+BY_STATE: Mapping[str, str] = {
+    "notify_master": "MASTER",
+    "notify_backup": "BACKUP",
+    "notify_fault": "FAULT",
+    "notify_stop": "STOP",
+}
+
+
+def program(key: str) -> Rule:
+    """A program, and perhaps who is to run it, are a key of ours."""
+
+    def rule(statement: Statement, target: Target) -> None:
+        target.put(key, program_of(statement, target), statement)
+
+    return rule
+
+
+def program_of(statement: Statement, target: Target) -> str:
+    """The program and its arguments.
+
+    Raises:
+        Refused: there is none.
+    """
+    values = statement.escaped_values()
+    if not values:
+        raise Refused("its value is missing", 'add the program: "/path ARGUMENT"')
+    if values[1:] and values[1] != "root":
+        target.translation.remark(statement, "programs run as vrrpd does, whatever user is named")
+    return values[0]
+
+
+def notify(statement: Statement, target: Target) -> None:
+    """Make one `notify` of those of the states and that of all of them, which keepalived calls last."""
+    seen = target.seen
+    by_state = {state: program_of(seen[word], target) for word, state in BY_STATE.items() if word in seen}
+    every = program_of(seen["notify"], target) if "notify" in seen else ""
+    if not by_state:
+        target.put("notify", every, statement)
+        return
+    cases = [f"{state}) {shlex.join(command(text))} ;;" for state, text in by_state.items()]
+    script = f'case "$3" in {" ".join(cases)} esac'
+    if every:
+        script += f'; exec {shlex.join(command(every))} "$@"'
+    target.put("notify", ["/bin/sh", "-c", script, "notify"], statement)
