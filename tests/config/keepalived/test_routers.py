@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from tests.config.keepalived.files import GLOBAL, instance, remarks, router, said
+from tests.config.keepalived.files import GLOBAL, instance, read, remarks, router, said
 from vrrpd.config.keepalived.elsewhere import GLOBAL as GLOBAL_WORDS
 from vrrpd.config.keepalived.elsewhere import ROOT
 from vrrpd.config.keepalived.reading import read_keepalived
 from vrrpd.config.keepalived.routers import INSTANCE
-from vrrpd.config.model import TrackedInterface
+from vrrpd.config.model import TrackedInterface, TrackedScript, VrrpScript
 from vrrpd.config.problems import ConfigError
 
 SPEAKS_2 = "keepalived speaks VRRPv2 without vrrp_version 3"
@@ -148,6 +148,43 @@ def test_the_version_that_peers_must_have_is_told_once() -> None:
     assert told("version 3", head="") == []
 
 
+SCRIPTS = """
+vrrp_script chk_a {
+    script "killall -0 haproxy"
+    weight -4
+}
+vrrp_script chk_b {
+    script "/usr/bin/test -e '/tmp/a b'" nobody
+    interval 2
+    timeout 3
+    rise 2
+    fall 3
+    init_fail
+    user nobody
+}
+vrrp_script "chk c" { script "</dev/tcp/127.0.0.1/80" }
+"""
+
+
+def test_programs_and_who_tracks_them() -> None:
+    found = read(instance("track_script {", "chk_a", "chk_b weight 2", '"chk c" weight 0', "}") + SCRIPTS)
+    assert found.config.scripts == (
+        VrrpScript("chk_a", ("/usr/bin/env", "killall", "-0", "haproxy")),
+        VrrpScript("chk_b", ("/usr/bin/test", "-e", "/tmp/a b"), 2.0, 3.0, rise=2, fall=3, init_fail=True),
+        VrrpScript("chk c", ("/bin/sh", "-c", "</dev/tcp/127.0.0.1/80")),
+    )
+    (router,) = found.config.instances
+    assert router.track_script == (TrackedScript("chk_a", -4), TrackedScript("chk_b", 2), TrackedScript("chk c", 0))
+    (remark,) = found.remarks
+    assert remark.text == "programs run as vrrpd does, whatever user is named"
+
+
+def test_a_program_that_is_not_there_is_named() -> None:
+    assert said(instance("track_script {", "chk", "}")) == [
+        'keepalived.conf:9: chk: there is no [[vrrp_script]] named "chk"; there is none yet, or add one of that name'
+    ]
+
+
 @pytest.mark.parametrize("head", ["", "global_defs {\nrouter_id x\n}\n"])
 def test_authentication_of_version_2_is_refused(head: str) -> None:
     (line,) = said(instance("authentication {\nauth_type PASS\nauth_pass 1111\n}", head=head))
@@ -174,7 +211,7 @@ def test_authentication_beside_version_3_is_ignored_as_keepalived_does() -> None
     "line",
     [
         "version 2",
-        "track_script {\nchk\n}",
+        "track_script {\nchk weight 5 reverse\n}",
         "track_process {\nhaproxy\n}",
         "track_file {\nfile\n}",
         "track_bfd {\nbfd\n}",
@@ -258,8 +295,8 @@ def test_so_is_what_stands_elsewhere(head: str) -> None:
         ("virtual_ipaddress {\n192.0.2.1 vde eth0\n}", '"vde" is not a known word of an address'),
         ("virtual_ipaddress {\n192.0.2.1\n192.0.2.1\n}", "192.0.2.1 is in the list already"),
         ("notify", "its value is missing"),
-        ("notify notify.sh", '"notify.sh" does not begin with an absolute path'),
-        ("notify_master notify.sh", '"notify.sh" does not begin with an absolute path'),
+        ("notify ./notify.sh", '"./notify.sh" does not begin with an absolute path'),
+        ("notify_master ./notify.sh", '"./notify.sh" does not begin with an absolute path'),
         ("priorty 100", "it is not a known word of vrrp_instance"),
     ],
 )

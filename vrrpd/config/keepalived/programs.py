@@ -1,5 +1,6 @@
 """Programs that keepalived calls, with their arguments and the user that they run as."""
 
+import re
 import shlex
 from collections.abc import Mapping
 
@@ -14,6 +15,10 @@ BY_STATE: Mapping[str, str] = {
     "notify_fault": "FAULT",
     "notify_stop": "STOP",
 }
+
+
+_NAME = re.compile(r"\w[\w.+-]*", re.ASCII)
+AS_WHOM = "programs run as vrrpd does, whatever user is named"
 
 
 def program(key: str) -> Rule:
@@ -35,8 +40,15 @@ def program_of(statement: Statement, target: Target) -> str:
     if not values:
         raise Refused("its value is missing", 'add the program: "/path ARGUMENT"')
     if values[1:] and values[1] != "root":
-        target.translation.remark(statement, "programs run as vrrpd does, whatever user is named")
-    return values[0]
+        target.translation.remark(statement, AS_WHOM)
+    return _with_path(values[0])
+
+
+def _with_path(text: str) -> str:
+    """What keepalived looks for in PATH, or leaves to a shell, with what does that."""
+    if text.startswith("<"):
+        return f"/bin/sh -c {shlex.quote(text)}"
+    return f"/usr/bin/env {text}" if _NAME.fullmatch(text.partition(" ")[0]) else text
 
 
 def notify(statement: Statement, target: Target) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from ipaddress import ip_address
 from typing import Any
 
-from vrrpd.config.keepalived.programs import BY_STATE, notify
+from vrrpd.config.keepalived.programs import AS_WHOM, BY_STATE, notify, program
 from vrrpd.config.keepalived.statements import Statement
 from vrrpd.config.keepalived.translation import (
     Target,
@@ -14,6 +14,7 @@ from vrrpd.config.keepalived.translation import (
     as_number,
     block_of,
     flag,
+    number,
     refuse,
     remark,
     same,
@@ -34,28 +35,40 @@ GARP_DEFAULTS: Mapping[str, str] = {
 HEARD_AT_ONCE = "a better master announces again as soon as it hears the worse one"
 ANNOUNCED_AT_ONCE = "a master that hears a worse one announces again at once"
 _NOT_YET = "vrrpd has no tracking of it, and who is master would change"
-_TRACK_OTHERWISE = "remove it; track_interface, or quorum of a virtual server, may serve"
+_TRACK_OTHERWISE = "use track_script, with a program such as pgrep or test"
+_NO_REVERSE = "vrrpd has no reverse of a weight"
 _NO_VMAC = "vrrpd has no virtual MAC: adverts and addresses come from the interface's own"
 _EXCLUDED = "vrrpd advertises every address, and a keepalived drops adverts with others than its own list has"
 
 
 def _track_interface(statement: Statement, target: Target) -> None:
-    entries: list[tuple[object, Statement]] = []
+    others = []
     for each in block_of(statement):
         if each.word == target.values.get("interface"):
             target.translation.remark(each, "it is the instance's own interface, which is tracked anyway")
-            continue
+        else:
+            others.append(each)
+    _track("track_interface", "interface", others, statement, target)
+
+
+def _track_script(statement: Statement, target: Target) -> None:
+    _track("track_script", "script", block_of(statement), statement, target)
+
+
+def _track(key: str, name: str, tracked: list[Statement], statement: Statement, target: Target) -> None:
+    entries: list[tuple[object, Statement]] = []
+    for each in tracked:
         weight = each.values[1] if each.values[:1] == ["weight"] and len(each.values) > 1 else ""
         more = each.values[2:] if weight else each.values
         if more == ["reverse"]:
-            target.translation.refuse(each, "vrrpd has no reverse of a weight", "use a weight of the other sign")
+            target.translation.refuse(each, _NO_REVERSE, "use a weight of the other sign")
         elif more not in ([], ["noreverse"]):
             wrong = f"{shown(' '.join(more))} is not understood"
-            target.translation.add(each, wrong, "use INTERFACE, or INTERFACE weight WEIGHT")
+            target.translation.add(each, wrong, f"use {name.upper()}, or {name.upper()} weight WEIGHT")
         else:
-            entry: object = {"interface": each.word, "weight": as_number(weight)} if weight else each.word
+            entry: object = {name: each.word, "weight": as_number(weight)} if weight else each.word
             entries.append((entry, each))
-    target.put_list("track_interface", entries, statement)
+    target.put_list(key, entries, statement)
 
 
 def _unicast_peer(statement: Statement, target: Target) -> None:
@@ -128,6 +141,13 @@ def _version(address: str) -> int:
         return 0
 
 
+def _weight_of_script(statement: Statement, target: Target) -> None:
+    if statement.values[1:] == ["reverse"]:
+        target.translation.refuse(statement, _NO_REVERSE, "use a weight of the other sign")
+    else:
+        target.put("weight", number(statement), statement)
+
+
 INSTANCE: Words = {
     "interface": to("interface", value),
     "virtual_router_id": to("virtual_router_id"),
@@ -156,7 +176,8 @@ INSTANCE: Words = {
     "mcast_src_ip": refuse("adverts come from the interface's primary address", "remove it, or use unicast"),
     "mcast_dst_ip": refuse("adverts go to the group of RFC 9568", "remove it on all routers of the group"),
     "dont_track_primary": refuse("without its interface an instance of vrrpd is in FAULT", "remove it"),
-    **{word: refuse(_NOT_YET, _TRACK_OTHERWISE) for word in ("track_script", "track_process", "track_file")},
+    "track_script": _track_script,
+    **{word: refuse(_NOT_YET, _TRACK_OTHERWISE) for word in ("track_process", "track_file")},
     "track_bfd": refuse(_NOT_YET, "remove it, and use a shorter advert_int"),
     **{word: refuse(_NO_VMAC, "remove it") for word in ("use_vmac", "use_vmac_addr", "use_ipvlan", "vrf")},
     "virtual_ipaddress_excluded": refuse(
@@ -184,6 +205,23 @@ INSTANCE: Words = {
     "smtp_alert": remark("vrrpd sends no mail: have notify, or an alert on its metrics, do it"),
     "debug": remark("vrrpd run --log-level debug"),
 }
+
+
+SCRIPT: Words = {
+    "script": program("script"),
+    **{word: to(word) for word in ("interval", "timeout", "rise", "fall")},
+    "weight": _weight_of_script,
+    "init_fail": to("init_fail", flag),
+    "user": unless(("root", "root root"), remark(AS_WHOM)),
+}
+
+
+def translate_script(statement: Statement, translation: Translation) -> None:
+    """Make a `[[vrrp_script]]` of one."""
+    name, block = value(statement), block_of(statement)
+    target = translation.append("vrrp_script", statement)
+    target.put("name", name, statement)
+    translate(block, SCRIPT, target, "vrrp_script")
 
 
 def translate_instance(statement: Statement, translation: Translation, defaults: Target) -> None:
