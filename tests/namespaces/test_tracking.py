@@ -68,7 +68,8 @@ def kill(daemon: Vrrpd, process: str) -> None:
     """SIGKILL, and wait until another one is there."""
     pid = daemon.status()["processes"][process]
     os.kill(pid, signal.SIGKILL)
-    eventually(lambda: daemon.status()["processes"][process] not in (None, pid), f"another {process}")
+    another = lambda: daemon.state() and daemon.status()["processes"][process] not in (None, pid)  # noqa: E731
+    eventually(another, f"another {process}")
 
 
 @families
