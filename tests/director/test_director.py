@@ -116,8 +116,8 @@ class Life:
         """The checks of a real server find that it fails, or is well."""
         assert self.director
         (name,) = self.director._services
-        place = name, next(key for key in self.director._services[name].health if int(key.address) & 0xFF == last)
-        for checker in self.director._checking._checkers[place].values():
+        real = next(key for key in self.director._services[name].health if int(key.address) & 0xFF == last)
+        for checker in self.director._checking._checkers[name][real].values():
             for _ in range(2):
                 following = checker.found_well(None) if up else checker.found_failed("it fails")
                 if following.changed:
@@ -184,7 +184,8 @@ def test_a_new_director_takes_back_what_the_last_one_took_from_the_priority(run:
 def test_a_check_that_is_removed_takes_its_verdict_along(run: Run) -> None:
     def story(life: Life) -> None:
         director = life.begin(life.config(check=f"[{TCP}, {PING}]"))
-        tcp = next(iter(next(iter(director._checking._checkers.values())).values()))
+        ((checkers, *_),) = (each.values() for each in director._checking._checkers.values())
+        tcp = next(iter(checkers.values()))
         for _ in range(2):
             tcp.found_failed("refused")
         tcp._changed(tcp)

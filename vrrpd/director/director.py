@@ -97,6 +97,11 @@ class Director:
         self._resyncing: asyncio.Task[None] | None = None
         self._sync_seconds = Histogram(SYNC_BUCKETS)
 
+    @property
+    def settings(self) -> dict[str, VirtualServerSettings]:
+        """What is configured, by name."""
+        return {name: service.settings for name, service in self._services.items()}
+
     def start(self) -> None:
         """Take over what an earlier life has left, and have the kernel as it should be."""
         left: Table = {}
@@ -137,20 +142,21 @@ class Director:
                 service = self._services[name] = Service(settings, earlier, adopted(settings, left))
                 self._tables[name] = service.table()
         self._by_key = {key: service for service in self._services.values() for key in service.settings.keys}
-        self._served_here = self._find_ourselves()
         same = {name for name, service in self._services.items() if before.get(name) is service}
+        self._served_here &= same
+        self._served_here |= self._find_ourselves(each for name, each in self._services.items() if name not in same)
         self._checking.apply(config.virtual_servers, same, self._rests, self._health)
         for name, service in self._services.items():
             if name in before or left.keys().isdisjoint(service.settings.keys):
                 self._quorum_changed(service, had=before[name].has_quorum if name in before else True)
 
-    def _find_ourselves(self) -> set[str]:
+    def _find_ourselves(self, services: Iterable[Service]) -> set[str]:
         own = self._own.addresses
-        return {name for name, service in self._services.items() if is_served_by(service.settings, own)}
+        return {service.settings.name for service in services if is_served_by(service.settings, own)}
 
     def _own_changed(self) -> None:
         """This host has other addresses than before, and may be a real server now, or not any more."""
-        before, self._served_here = self._served_here, self._find_ourselves()
+        before, self._served_here = self._served_here, self._find_ourselves(self._services.values())
         if self._served_here != before:
             self._merge()
             self._flush_soon()
