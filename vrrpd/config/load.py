@@ -1,6 +1,6 @@
 """Reads a configuration file: all of it is right, or all that is wrong with it is said."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from vrrpd.config.schema import INSTANCE, TOP, read_table, refuse_ipv4_only
 from vrrpd.config.services import VirtualServerSettings
 from vrrpd.config.syntax import read
 from vrrpd.config.tracking import read_tracked
-from vrrpd.protocol.advert import Family
+from vrrpd.protocol.advert import Family, IPAddress
 from vrrpd.protocol.timing import PRIORITY_OWNER
 
 _INSTANCES = "vrrp_instance"
@@ -31,6 +31,15 @@ def load(path: Path) -> Config:
     Raises:
         ConfigError: the file cannot be read, or is wrong.
     """
+    return parse(text_of(path), str(path))
+
+
+def text_of(path: Path) -> str:
+    """What the file holds.
+
+    Raises:
+        ConfigError: it cannot be read, or is no text.
+    """
     try:
         with path.open("rb") as file:
             content = file.read(_FILE_SIZE_MAX + 1)
@@ -46,12 +55,11 @@ def load(path: Path) -> Config:
     if len(content) > _FILE_SIZE_MAX:
         raise _unreadable(path, "it has more than 16 MiB", "name a configuration with -c FILE")
     try:
-        text = content.decode("utf-8")
+        return content.decode("utf-8").removeprefix("\ufeff")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         wrong = f"it is not UTF-8: byte 0x{content[error.start]:02x}"
         raise ConfigError([Problem(str(path), line, "", wrong, "save it as UTF-8")]) from None
-    return parse(text, str(path))
 
 
 def parse(text: str, name: str) -> Config:
@@ -64,16 +72,26 @@ def parse(text: str, name: str) -> Config:
     Raises:
         ConfigError: it is wrong.
     """
-    text = text.removeprefix("\ufeff")
     reading = read(text, name)
     report = Report(name, reading.text, reading.problems, reading.broken_keys)
-    values = read_table(reading.document, TOP, (), report)
-    drafts = [_draft(raw, path, report) for path, raw in _instance_tables(reading.document, report)]
-    refuse_conflicts(drafts, report)
+    values, drafts = read_rest(reading.document, report)
     if not reading.document.keys().isdisjoint(_OF_SERVICES):
         values["virtual_servers"] = _virtual_servers(reading.document, report, drafts)
     if report.problems:
         raise ConfigError(report.problems)
+    return config_of(values, drafts)
+
+
+def read_rest(document: dict[str, Any], report: Report) -> tuple[dict[str, Any], list[Draft]]:
+    """What is not of virtual servers, as far as it is right; what is not goes to the report."""
+    values = read_table(document, TOP, (), report)
+    drafts = [_draft(raw, path, report) for path, raw in _instance_tables(document, report)]
+    refuse_conflicts(drafts, report)
+    return values, drafts
+
+
+def config_of(values: Mapping[str, Any], drafts: Iterable[Draft]) -> Config:
+    """What comes of that, if it is without an error."""
     return Config(instances=tuple(_instance(draft) for draft in drafts), **values)
 
 
@@ -83,8 +101,12 @@ def _virtual_servers(
     # Those who have none need not wait for what reads them.
     from vrrpd.config.virtual_servers import read_virtual_servers  # noqa: PLC0415
 
-    held = (address.address for draft in drafts for _, address in draft.addresses)
-    return read_virtual_servers(document, report, held)
+    return read_virtual_servers(document, report, held_by(drafts))
+
+
+def held_by(drafts: Iterable[Draft]) -> frozenset[IPAddress]:
+    """Their virtual addresses."""
+    return frozenset(address.address for draft in drafts for _, address in draft.addresses)
 
 
 def _unreadable(path: Path, wrong: str, remedy: str) -> ConfigError:

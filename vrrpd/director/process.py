@@ -123,7 +123,7 @@ def _do(message: Message, director: Director, pages: Pages, link: SupervisorLink
         task.add_done_callback(_telling.discard)
     elif isinstance(message, Direct):
         with _no_garbage():
-            config = message.config.opened()
+            config = message.config.opened(director.settings)
             director.apply(config)
         pages.apply(config)
         link.send(Answer(message.request))
