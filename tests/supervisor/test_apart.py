@@ -100,7 +100,12 @@ def test_what_has_not_changed_is_handed_over_once(
     parent: Parent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path, outcomes, handed = tmp_path / "vrrpd.toml", list[Outcome](), list[Any]()
-    monkeypatch.setattr(reading, "_outcome", lambda *given: handed.append(given[0]) or _outcome(*given))
+
+    def noting(found: Any, before: SealedConfig | None) -> Outcome:
+        handed.append(found)
+        return _outcome(found, before)
+
+    monkeypatch.setattr(reading, "_outcome", noting)
     blocks = [f'[[virtual_server]]\naddress = "192.0.2.100"\nport = {port}\n' for port in range(80, 84)]
     path.write_text(BASE + "".join(blocks))
     files = Reading(path, load_sealed(path), parent.children)
