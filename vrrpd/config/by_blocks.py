@@ -80,13 +80,13 @@ def _read(blocks: Blocks, before: SealedConfig | None) -> SealedConfig:
     for index, text in enumerate(blocks.servers):
         path, block = (SERVERS, index), hash(text)
         if found := known.get(block):
-            server = found.opened()
-            reader.claim(server.keys, server.masquerade, path)
-            servers[server.name] = found
+            name, sealed = found
+            reader.claim(sealed.keys, sealed.masquerade, path)
         else:
-            read = reader.read(server_of(text), path)
-            assert read  # else the report has said something
-            servers[read.name] = seal_server(read, block)
+            server = reader.read(server_of(text), path)
+            assert server  # else the report has said something
+            name, sealed = server.name, seal_server(server, block)
+        servers[name] = sealed
     return SealedConfig(config_of(values, drafts), servers, rest)
 
 
@@ -99,6 +99,6 @@ def _read_rest(blocks: Blocks, report: Report) -> tuple[dict[str, Any], dict[str
     return document, *read_rest(document | {SERVERS: blocks.servers}, report)
 
 
-def _known(before: SealedConfig) -> dict[int, SealedServer]:
+def _known(before: SealedConfig) -> dict[int, tuple[str, SealedServer]]:
     """By what the file said of each."""
-    return {each.block: each for each in before.servers.values() if each and each.block is not None}
+    return {each.block: (name, each) for name, each in before.servers.items() if each and each.block is not None}

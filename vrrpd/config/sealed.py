@@ -12,7 +12,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from vrrpd.config.model import Config
-from vrrpd.config.services import VirtualServerSettings
+from vrrpd.config.services import Masquerade, VirtualServerSettings
+from vrrpd.ipvs.model import VirtualServerKey
 
 _NONE: Mapping[str, VirtualServerSettings] = MappingProxyType({})
 
@@ -24,6 +25,10 @@ class SealedServer(Struct, frozen=True, gc=False):
     """To see whether it is other than it was. Only processes that were forked from one hash alike."""
     settings: bytes
     """Its `VirtualServerSettings`."""
+    keys: tuple[VirtualServerKey, ...]
+    """As there: no other may have them."""
+    masquerade: Masquerade
+    """As there: no other of the same address may have it otherwise."""
     block: int | None = None
     """The hash of what the file says of it; see `vrrpd.config.by_blocks`."""
 
@@ -90,4 +95,5 @@ def seal(config: Config) -> SealedConfig:
 
 def seal_server(server: VirtualServerSettings, block: int | None = None) -> SealedServer:
     """A virtual server, sealed, and the hash of what the file says of it, if that is known."""
-    return SealedServer(hash(server), pickle.dumps(server, pickle.HIGHEST_PROTOCOL), block)
+    settings = pickle.dumps(server, pickle.HIGHEST_PROTOCOL)
+    return SealedServer(hash(server), settings, server.keys, server.masquerade, block)

@@ -124,9 +124,8 @@ def _do(message: Message, director: Director, pages: Pages, link: SupervisorLink
     elif isinstance(message, Direct):
         with _no_garbage():
             config = message.config.opened(director.settings)
-            director.apply(config)
-        pages.apply(config)
-        link.send(Answer(message.request))
+            pages.apply(config)
+            director.apply(config, lambda: link.send(Answer(message.request)))
     elif isinstance(message, Ping):
         link.send(Answer(message.request))
     elif isinstance(message, Holds):
