@@ -51,9 +51,8 @@ from vrrpd.net.netlink import (
     transact,
 )
 
-STEPS_A_DATAGRAM = 32
-"""The kernel may go through all of a datagram before it lets another process have the processor; a step takes some
-microseconds, on slow machines 20."""
+STEPS_A_DATAGRAM = 128
+"""The kernel may go through all of a datagram before it lets another process have the processor; a step takes 2 us."""
 NETLINK_GENERIC = 16
 _GENL_ID_CTRL = 16
 _CTRL_CMD_GETFAMILY = 3
