@@ -73,6 +73,8 @@ class Checking:
     ) -> None:
         now = self._checkers[server.name] = dict[RealServerKey, dict[Check, Checker]]()
         for real in server.real_servers:
+            if not real.checks and not before:
+                continue
             place, known = (server.name, real.key), before.pop(real.key, {})
             made = {
                 check: known.pop(check) if check in known else self._make(place, check, real, health)

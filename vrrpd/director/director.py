@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 
 DEBOUNCE = 0.05
 """Seconds: the first change goes to the kernel at once, those that follow within this time together."""
-SERVERS_AT_ONCE = 100
+SERVERS_AT_ONCE = 200
 """Virtual servers that are told to the kernel before checks and answers have their turn."""
 RETRY = 5.0
 """Seconds until a kernel without IPVS is asked again."""
