@@ -50,6 +50,7 @@ class Direct(Struct, frozen=True):
 
     request: int
     config: SealedConfig
+    """What of it is other than it was told last."""
 
 
 class BeginWatching(Struct, frozen=True):

@@ -1,6 +1,6 @@
 """Reads a configuration file: all of it is right, or all that is wrong with it is said."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from vrrpd.config.schema import INSTANCE, TOP, read_table, refuse_ipv4_only
 from vrrpd.config.services import VirtualServerSettings
 from vrrpd.config.syntax import is_keepalived, read
 from vrrpd.config.tracking import read_scripts, read_tracked, read_tracked_scripts
-from vrrpd.protocol.advert import Family
+from vrrpd.protocol.advert import Family, IPAddress
 from vrrpd.protocol.timing import PRIORITY_OWNER
 
 _INSTANCES = "vrrp_instance"
@@ -68,7 +68,7 @@ def text_of(path: Path) -> str:
             line = content.count(b"\n", 0, error.start) + 1
             wrong = f"it is not UTF-8: byte 0x{content[error.start]:02x}"
             raise ConfigError([Problem(str(path), line, "", wrong, "save it as UTF-8")]) from None
-    return text
+    return text.removeprefix("\ufeff")
 
 
 def parse(text: str, name: str, remark: Callable[[str], object] = str) -> Config:
@@ -100,15 +100,24 @@ def parse(text: str, name: str, remark: Callable[[str], object] = str) -> Config
 
 def configured(document: dict[str, Any], report: Report) -> Config | None:
     """The configuration that a document says; None: something is wrong with it, which the report has."""
-    values = read_table(document, TOP, (), report)
-    scripts, weights = read_scripts(document.get(_SCRIPTS, []), report)
-    drafts = [_draft(raw, path, report, weights) for path, raw in _instance_tables(document, report)]
-    refuse_conflicts(drafts, report)
+    values, drafts = read_rest(document, report)
     if not document.keys().isdisjoint(_OF_SERVICES):
         values["virtual_servers"] = _virtual_servers(document, report, drafts)
-    if report.problems:
-        return None
-    return Config(instances=tuple(_instance(draft) for draft in drafts), scripts=scripts, **values)
+    return None if report.problems else config_of(values, drafts)
+
+
+def read_rest(document: dict[str, Any], report: Report) -> tuple[dict[str, Any], list[Draft]]:
+    """What is not of virtual servers, as far as it is right; what is not goes to the report."""
+    values = read_table(document, TOP, (), report)
+    values["scripts"], weights = read_scripts(document.get(_SCRIPTS, []), report)
+    drafts = [_draft(raw, path, report, weights) for path, raw in _instance_tables(document, report)]
+    refuse_conflicts(drafts, report)
+    return values, drafts
+
+
+def config_of(values: Mapping[str, Any], drafts: Iterable[Draft]) -> Config:
+    """What comes of that, if it is without an error."""
+    return Config(instances=tuple(_instance(draft) for draft in drafts), **values)
 
 
 def _virtual_servers(
@@ -117,8 +126,12 @@ def _virtual_servers(
     # Those who have none need not wait for what reads them.
     from vrrpd.config.virtual_servers import read_virtual_servers  # noqa: PLC0415
 
-    held = (address.address for draft in drafts for _, address in draft.addresses)
-    return read_virtual_servers(document, report, held)
+    return read_virtual_servers(document, report, held_by(drafts))
+
+
+def held_by(drafts: Iterable[Draft]) -> frozenset[IPAddress]:
+    """Their virtual addresses."""
+    return frozenset(address.address for draft in drafts for _, address in draft.addresses)
 
 
 def _unreadable(path: Path, wrong: str, remedy: str) -> ConfigError:

@@ -4,8 +4,11 @@ Defaults are those of the fields in `vrrpd.config.model`; a key that is not in t
 """
 
 from collections.abc import Mapping
+from functools import cached_property
 from types import MappingProxyType
 from typing import Any, NamedTuple
+
+from msgspec import Struct
 
 from vrrpd.config import kinds
 from vrrpd.config.model import GarpForm, Handover
@@ -26,7 +29,7 @@ class Key(NamedTuple):
     ipv4_only: bool = False
 
 
-class Table(NamedTuple):
+class Table(Struct, frozen=True, dict=True):
     """The keys of one kind of table."""
 
     title: str
@@ -39,10 +42,20 @@ class Table(NamedTuple):
     never: Mapping[str, str] = MappingProxyType({})
     """Keys, most of them keepalived's, that vrrpd does without: what to do instead."""
 
+    @cached_property
+    def by_name(self) -> Mapping[str, Key]:
+        """The same, to be looked up."""
+        return {key.name: key for key in self.keys}
+
+    @cached_property
+    def required(self) -> tuple[Key, ...]:
+        """Those of them that may not be missing."""
+        return tuple(key for key in self.keys if key.required)
+
     @property
     def names(self) -> tuple[str, ...]:
         """The keys that can be used."""
-        return tuple(key.name for key in self.keys)
+        return tuple(self.by_name)
 
 
 WEIGHT_MAX = 253
@@ -218,19 +231,19 @@ def read_table(raw: Mapping[str, object], table: Table, path: KeyPath, report: R
 
     Keys without a kind are not among them, but are known.
     """
-    for name in raw:
-        if name not in table.names:
-            _report_unknown(name, table, (*path, name), report)
     values: dict[str, Any] = {}
-    for key in table.keys:
-        if key.name not in raw:
-            if key.required and key.name not in report.broken_keys:
-                report.add((*path, key.name), "the key is missing", key.required)
+    for name, value in raw.items():
+        key = table.by_name.get(name)
+        if key is None:
+            _report_unknown(name, table, (*path, name), report)
         elif key.kind:
             try:
-                values[key.name] = key.kind(raw[key.name])
+                values[name] = key.kind(value)
             except Refused as refused:
-                report.add((*path, key.name), refused.wrong, refused.remedy)
+                report.add((*path, name), refused.wrong, refused.remedy)
+    for key in table.required:
+        if key.name not in raw and key.name not in report.broken_keys:
+            report.add((*path, key.name), "the key is missing", key.required)
     return values
 
 

@@ -107,7 +107,7 @@ class Supervisor:
         if isinstance(origin, Settings):
             self._watcher = Watching(origin, config, self._selector, self._let_go_in_child, self._apply)
         else:
-            self._reading = Reading(origin, self._apart)
+            self._reading = Reading(origin, config, self._apart)
         self._transitions = Transitions(self._tell_of)
         self._burdens: Mapping[RouterKey, Burden] = {}
         self._ever_started = False
