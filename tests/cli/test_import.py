@@ -1,5 +1,6 @@
 """`vrrpd import`, and the commands that take a keepalived.conf as it is."""
 
+import socket
 from pathlib import Path
 
 import pytest
@@ -9,9 +10,9 @@ from vrrpd.cli import main
 from vrrpd.config.keepalived.reading import read_keepalived
 from vrrpd.config.load import load
 
-TEXT = instance(
-    "priority 150", "smtp_alert", "@other priority 50", head="global_defs {\nrouter_id x\nvrrp_version 3\n}\n"
-)
+HERE = socket.gethostname().partition(".")[0]
+HEAD = "global_defs {\nrouter_id x\nvrrp_version 3\n}\n"
+TEXT = instance(f"@{HERE} priority 150", "smtp_alert", "@other priority 50", head=HEAD)
 MAIL = "{file}:2: router_id, smtp_alert: vrrpd sends no mail: have notify, or an alert on its metrics, do it\n"
 
 

@@ -38,6 +38,7 @@ def told(*lines: str, head: str = GLOBAL) -> list[str]:
         ("notify /bin/notify", "notify", ("/bin/notify",)),
         ("notify \"/bin/notify 'a b' c\" root", "notify", ("/bin/notify", "a b", "c")),
         ("version 3\naccept\nnative_ipv6\ntrack_src_ip\ndown_timer_adverts 3\nstrict_mode off", "priority", 100),
+        ("unicast_peer {\n192.0.2.2\n}\nunicast_fault_no_peer\ncheck_unicast_src", "unicast_peer", "192.0.2.2"),
     ],
 )
 def test_what_is_a_key_of_ours(line: str, field: str, value: object) -> None:
@@ -188,6 +189,8 @@ def test_authentication_beside_version_3_is_ignored_as_keepalived_does() -> None
         "strict_mode on",
         "mcast_src_ip 192.0.2.1",
         "mcast_dst_ip 224.0.0.18",
+        "unicast_fault_no_peer",
+        "vrf blue",
         "down_timer_adverts 5",
         "old_unicast_checksum",
         "unicast_peer {\n192.0.2.2 min_ttl 255\n}",

@@ -50,6 +50,7 @@ GLOBAL: Words = {
     **dict.fromkeys(
         (
             "router_id",
+            "lvs_id",  # what it was called before
             "notification_email",
             "notification_email_from",
             "smtp_server",

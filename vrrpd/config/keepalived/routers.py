@@ -149,7 +149,7 @@ INSTANCE: Words = {
         ("3",), refuse("a master may miss three adverts, as RFC 9568 has it", "remove it on all routers of the group")
     ),
     "unicast_ttl": unless(("255",), remark("adverts to peers leave with a TTL of 255")),
-    "unicast_fault_no_peer": remark("without unicast_peer adverts go to the multicast group"),
+    "unicast_fault_no_peer": same,  # see `translate_instance`
     "old_unicast_checksum": unless(("never",), refuse("it is of keepalived 1.3.6", "remove it on all routers")),
     "strict_mode": when_on(refuse("with it addresses answer nobody, which vrrpd cannot do", "remove it")),
     "no_accept": refuse("vrrpd cannot do without answering at its addresses", "remove it, and filter with a firewall"),
@@ -158,15 +158,19 @@ INSTANCE: Words = {
     "dont_track_primary": refuse("without its interface an instance of vrrpd is in FAULT", "remove it"),
     **{word: refuse(_NOT_YET, _TRACK_OTHERWISE) for word in ("track_script", "track_process", "track_file")},
     "track_bfd": refuse(_NOT_YET, "remove it, and use a shorter advert_int"),
-    **{word: refuse(_NO_VMAC, "remove it") for word in ("use_vmac", "use_vmac_addr", "use_ipvlan", "vrf")},
+    **{word: refuse(_NO_VMAC, "remove it") for word in ("use_vmac", "use_vmac_addr", "use_ipvlan")},
+    "vrf": refuse("vrrpd has no VRF", "remove it, and name the interface"),
     "virtual_ipaddress_excluded": refuse(
         _EXCLUDED, "put those of its family into virtual_ipaddress on all routers, others into an instance of their own"
     ),
     "virtual_routes": refuse("vrrpd moves addresses alone", "remove it, and set routes with notify"),
     "virtual_rules": refuse("vrrpd moves addresses alone", "remove it, and set rules with notify"),
-    "lvs_sync_daemon_interface": refuse(
-        "vrrpd starts no sync daemon, without which connections are not known to the next master",
-        "remove it, and call ipvsadm --start-daemon with notify",
+    **dict.fromkeys(
+        ("lvs_sync_daemon_interface", "lvs_sync_daemon_inteface"),  # the second is how it was written for years
+        refuse(
+            "vrrpd starts no sync daemon, without which connections are not known to the next master",
+            "remove it, and call ipvsadm --start-daemon with notify",
+        ),
     ),
     "notify_master_rx_lower_pri": refuse("vrrpd calls nothing when it hears a worse master", "remove it"),
     "notify_deleted": remark("an instance that a reload removes is told as STOP"),
@@ -199,6 +203,9 @@ def translate_instance(statement: Statement, translation: Translation, defaults:
         _min_garp(target, defaults)
     _preemption(target)
     _version_of_protocol(statement, target, defaults)
+    if "unicast_fault_no_peer" in target.seen and not target.values.get("unicast_peer"):
+        wrong, remedy = "without unicast_peer vrrpd speaks to the multicast group", "add unicast_peer, or remove it"
+        translation.refuse(target.seen["unicast_fault_no_peer"], wrong, remedy)
     if "track_interface" in target.seen:
         apply(_track_interface, target.seen["track_interface"], target)
     for word in ("notify", *BY_STATE):

@@ -55,8 +55,9 @@ class Translation:
 
     @property
     def remarks(self) -> tuple[Remark, ...]:
-        """Each once, however often the words are there."""
-        return tuple(Remark(place, tuple(words), text) for text, (place, words) in self._remarks.items())
+        """Each once, however often the words are there, in the order of the file."""
+        found = (Remark(place, tuple(words), text) for text, (place, words) in self._remarks.items())
+        return tuple(sorted(found, key=lambda remark: remark.place))
 
     def remark(self, statement: Statement, text: str) -> None:
         """Say that a word means nothing here, or something else."""
