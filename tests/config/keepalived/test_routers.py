@@ -76,6 +76,18 @@ def test_addresses_of_the_other_family_are_left_out_as_keepalived_does() -> None
     assert line.startswith("keepalived.conf:10: 2001:db8::100: it is of another family than the first")
 
 
+def test_blocks_of_the_same_word_add_up_as_in_keepalived() -> None:
+    blocks = ("virtual_ipaddress", "unicast_peer", "track_interface")
+    values = (("192.0.2.100/24", "192.0.2.101/24"), ("192.0.2.2", "192.0.2.3"), ("eth1", "eth2"))
+    lines = [f"{word} {{\n{each}\n}}" for word, both in zip(blocks, values, strict=True) for each in both]
+    found = router(instance(*lines, "virtual_ipaddress\n{\n192.0.2.102/24\n}"))
+    assert list(map(str, found.virtual_ipaddress)) == [*values[0], "192.0.2.102/24"]
+    assert list(map(str, found.unicast_peer)) == list(values[1])
+    assert [each.interface for each in found.track_interface] == list(values[2])
+    (line,) = said(instance(*lines, "virtual_ipaddress {\n192.0.2.100\n}"))
+    assert line.startswith("keepalived.conf:27: 192.0.2.100: 192.0.2.100 is in the list already")
+
+
 def test_announcements_have_their_defaults_from_global_defs_wherever_that_is() -> None:
     text = instance("garp_master_delay 2") + "global_defs {\nvrrp_garp_master_delay 9\nvrrp_garp_master_refresh 60\n}\n"
     garp = router(text).garp
@@ -258,6 +270,7 @@ def test_so_is_what_stands_elsewhere(head: str) -> None:
         ("unicast_peer {\nx\n}", '"x" is not an IP address'),
         ("track_interface {\neth1 weigth 5\n}", '"weigth 5" is not understood'),
         ("virtual_ipaddress {\n192.0.2.1 dev\n}", 'the value of "dev" is missing'),
+        ("virtual_ipaddress {\n192.0.2.1 192.0.2.2\n}", '"192.0.2.2" is not a known word of an address'),
         ("virtual_ipaddress {\n192.0.2.1 vde eth0\n}", '"vde" is not a known word of an address'),
         ("virtual_ipaddress {\n192.0.2.1\n192.0.2.1\n}", "192.0.2.1 is in the list already"),
         ("notify", "its value is missing"),

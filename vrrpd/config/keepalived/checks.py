@@ -40,8 +40,9 @@ _CONNECTION: Words = {
     "bind_if": refuse(*_NO_SUCH_SOURCE),
     "fwmark": refuse("vrrpd does not mark packets of checks", "remove it"),
 }
+FAILURES = remark("a real server that fails, or is well again, is logged, and not each failure")
 _ALPHA = when_on(refuse("vrrpd has alpha for a virtual server as a whole", "put it there"))
-_COMMON: Words = {**TIMES, "alpha": _ALPHA, "log_all_failures": remark("vrrpd run --log-level debug tells of each")}
+_COMMON: Words = {**TIMES, "alpha": _ALPHA, "log_all_failures": FAILURES}
 
 
 def _regex_options(statement: Statement, target: Target) -> None:

@@ -14,6 +14,7 @@ from vrrpd.config.keepalived.translation import (
     as_number,
     block_of,
     flag,
+    merged,
     refuse,
     remark,
     same,
@@ -48,7 +49,8 @@ def _track_interface(statement: Statement, target: Target) -> None:
         weight = each.values[1] if each.values[:1] == ["weight"] and len(each.values) > 1 else ""
         more = each.values[2:] if weight else each.values
         if more == ["reverse"]:
-            target.translation.refuse(each, "vrrpd has no reverse of a weight", "use a weight of the other sign")
+            wrong = "reverse: a weight is added while the interface is up, or taken while it is not"
+            target.translation.refuse(each, wrong, "remove it")
         elif more not in ([], ["noreverse"]):
             wrong = f"{shown(' '.join(more))} is not understood"
             target.translation.add(each, wrong, "use INTERFACE, or INTERFACE weight WEIGHT")
@@ -68,14 +70,15 @@ def _unicast_peer(statement: Statement, target: Target) -> None:
 
 
 _ADDRESS_REMARKS = {
-    "brd": "the kernel derives the broadcast address",
+    "brd": "vrrpd sets no broadcast address",
     "scope": "virtual addresses have global scope",
-    "preferred_lft": "virtual addresses are preferred as long as they are there",
+    "preferred_lft": "vrrpd deprecates IPv6 addresses, so that nothing comes from them by itself, and no others",
     "home": "vrrpd has no such flag",
     "mngtmpaddr": "vrrpd has no such flag",
     "autojoin": "vrrpd does not join a group for an address",
     "no_track": "a virtual address that somebody removes is put back",
 }
+_WITH_VALUE = ("dev", "label", "brd", "scope", "preferred_lft", "peer")
 _WITHOUT_VALUE = ("-nodad", "home", "mngtmpaddr", "noprefixroute", "autojoin", "no_track", "use_vmac")
 
 
@@ -103,8 +106,10 @@ def _address(statement: Statement, target: Target) -> object:
     entry: dict[str, Any] = {"address": statement.word}
     words = iter(statement.values)
     for word in words:
-        argument = None if word in _WITHOUT_VALUE else next(words, None)
-        if word not in _WITHOUT_VALUE and argument is None:
+        if word not in (*_WITH_VALUE, *_WITHOUT_VALUE):
+            raise Refused(f"{shown(word)} is not a known word of an address", "use dev, label or noprefixroute")
+        argument = next(words, None) if word in _WITH_VALUE else None
+        if word in _WITH_VALUE and argument is None:
             raise Refused(f"the value of {shown(word)} is missing", "add it")
         if word in ("dev", "label"):
             entry[word] = argument
@@ -113,11 +118,8 @@ def _address(statement: Statement, target: Target) -> object:
         elif word in ("use_vmac", "peer"):
             wrong = _NO_VMAC if word == "use_vmac" else "vrrpd has no point-to-point addresses"
             target.translation.refuse(statement, f"{word}: {wrong}", f"remove {word}")
-        elif word in _ADDRESS_REMARKS:
-            if (word, argument) != ("scope", "global"):
-                target.translation.remark(Statement([word], statement.place, word), _ADDRESS_REMARKS[word])
-        elif word != "-nodad":
-            raise Refused(f"{shown(word)} is not a known word of an address", "use dev, label or noprefixroute")
+        elif word in _ADDRESS_REMARKS and (word, argument) != ("scope", "global"):
+            target.translation.remark(Statement([word], statement.place, word), _ADDRESS_REMARKS[word])
     return entry if len(entry) > 1 else statement.word
 
 
@@ -128,6 +130,7 @@ def _version(address: str) -> int:
         return 0
 
 
+_LISTS = ("virtual_ipaddress", "unicast_peer", "track_interface")
 INSTANCE: Words = {
     "interface": to("interface", value),
     "virtual_router_id": to("virtual_router_id"),
@@ -173,7 +176,7 @@ INSTANCE: Words = {
         ),
     ),
     "notify_master_rx_lower_pri": refuse("vrrpd calls nothing when it hears a worse master", "remove it"),
-    "notify_deleted": remark("an instance that a reload removes is told as STOP"),
+    "notify_deleted": remark("vrrpd has no DELETED"),
     "notify_priority_changes": remark("priorities are told by status and metrics"),
     "vmac_xmit_base": remark("vrrpd has no virtual MAC"),
     "garp_lower_prio_delay": remark(ANNOUNCED_AT_ONCE),
@@ -195,7 +198,7 @@ def translate_instance(statement: Statement, translation: Translation, defaults:
     name, block = value(statement), block_of(statement)
     target = translation.append("vrrp_instance", statement)
     target.put("name", name, statement)
-    translate(block, INSTANCE, target, "vrrp_instance")
+    translate(merged(block, _LISTS), INSTANCE, target, "vrrp_instance")
     for word, key in GARP_DEFAULTS.items():
         if key not in target.seen and word in defaults.seen and key in defaults.values:
             target.put(key, defaults.values[key], defaults.seen[word])

@@ -270,6 +270,21 @@ def block_of(statement: Statement) -> list[Statement]:
     return statement.block
 
 
+def merged(block: Sequence[Statement], words: Sequence[str]) -> list[Statement]:
+    """The same where each of these words stands once: what several blocks of it have adds up, as in keepalived."""
+    found: list[Statement] = []
+    first: dict[str, Statement] = {}
+    for statement in block:
+        before = first.get(statement.word)
+        if before and before.block is not None and statement.block is not None:
+            before.block.extend(statement.block)
+        else:
+            found.append(statement)
+            if statement.word in words:
+                first[statement.word] = statement
+    return found
+
+
 def _problem(statement: Statement, wrong: str, remedy: str) -> Problem:
     return Problem(statement.place.file, statement.place.line, named(statement.word), wrong, remedy)
 
