@@ -110,7 +110,7 @@ class Life:
         return self.director
 
     def tell(self, burdens: SetBurdens) -> None:
-        self.told.append(burdens.burdens)
+        self.told.append({key: burden.weight for key, burden in burdens.burdens.items()})
 
     def fail(self, last: int, *, up: bool = False) -> None:
         """The checks of a real server find that it fails, or is well."""

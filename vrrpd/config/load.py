@@ -11,13 +11,15 @@ from vrrpd.config.problems import ConfigError, KeyPath, Problem, Report, shown
 from vrrpd.config.schema import INSTANCE, TOP, read_table, refuse_ipv4_only
 from vrrpd.config.services import VirtualServerSettings
 from vrrpd.config.syntax import is_keepalived, read
-from vrrpd.config.tracking import read_tracked
+from vrrpd.config.tracking import read_scripts, read_tracked, read_tracked_scripts
 from vrrpd.protocol.advert import Family
 from vrrpd.protocol.timing import PRIORITY_OWNER
 
 _INSTANCES = "vrrp_instance"
 _ADDRESSES = "virtual_ipaddress"
 _TRACKED = "track_interface"
+_TRACKED_SCRIPTS = "track_script"
+_SCRIPTS = "vrrp_script"
 _OF_SERVICES = ("virtual_server", "virtual_server_group")
 _GARP = "garp_"
 _ADD_INSTANCE = "add a [[vrrp_instance]] with name, interface, virtual_router_id and virtual_ipaddress"
@@ -99,13 +101,14 @@ def parse(text: str, name: str, remark: Callable[[str], object] = str) -> Config
 def configured(document: dict[str, Any], report: Report) -> Config | None:
     """The configuration that a document says; None: something is wrong with it, which the report has."""
     values = read_table(document, TOP, (), report)
-    drafts = [_draft(raw, path, report) for path, raw in _instance_tables(document, report)]
+    scripts, weights = read_scripts(document.get(_SCRIPTS, []), report)
+    drafts = [_draft(raw, path, report, weights) for path, raw in _instance_tables(document, report)]
     refuse_conflicts(drafts, report)
     if not document.keys().isdisjoint(_OF_SERVICES):
         values["virtual_servers"] = _virtual_servers(document, report, drafts)
     if report.problems:
         return None
-    return Config(instances=tuple(_instance(draft) for draft in drafts), **values)
+    return Config(instances=tuple(_instance(draft) for draft in drafts), scripts=scripts, **values)
 
 
 def _virtual_servers(
@@ -143,7 +146,7 @@ def _instance_tables(document: dict[str, Any], report: Report) -> list[tuple[Key
     return []
 
 
-def _draft(raw: object, path: KeyPath, report: Report) -> Draft:
+def _draft(raw: object, path: KeyPath, report: Report, weights: Mapping[str, int] | None) -> Draft:
     if not isinstance(raw, dict):
         report.add(path, f"{shown(raw)} is not a table", f"write {INSTANCE.title} and its keys below it")
         return Draft(path, {}, [])
@@ -151,6 +154,10 @@ def _draft(raw: object, path: KeyPath, report: Report) -> Draft:
     addresses: list[Located] = []
     if _TRACKED in raw:
         values[_TRACKED] = read_tracked(raw[_TRACKED], (*path, _TRACKED), report, values.get("interface", ""))
+    if _TRACKED_SCRIPTS in raw:
+        values[_TRACKED_SCRIPTS] = read_tracked_scripts(
+            raw[_TRACKED_SCRIPTS], (*path, _TRACKED_SCRIPTS), report, weights
+        )
     if _ADDRESSES in raw:
         addresses = read_addresses(raw[_ADDRESSES], (*path, _ADDRESSES), report, values.get("interface", ""))
     if addresses:

@@ -63,12 +63,12 @@ TOP = Table(
         Key("node_settings", kinds.choice(NodeSettings)),
         Key("resync_interval", kinds.seconds(1, 3600)),
         Key("vrrp_instance", None),
+        Key("vrrp_script", None),
         Key("virtual_server", None),
         Key("virtual_server_group", None),
     ),
     {
         "vrrp_sync_group": REMOVE,
-        "vrrp_script": REMOVE,
         "vrrp_track_process": REMOVE,
         "vrrp_track_file": REMOVE,
     },
@@ -110,11 +110,11 @@ INSTANCE = Table(
         Key("unicast_src_ip", host),
         Key("unicast_peer", hosts),
         Key("track_interface", None),
+        Key("track_script", None),
         Key("notify", command),
         Key("virtual_ipaddress", None, required='add virtual_ipaddress = ["ADDRESS/PREFIX"]'),
     ),
     {
-        "track_script": REMOVE,
         "track_process": REMOVE,
         "track_file": REMOVE,
         "use_vmac": REMOVE,
@@ -185,6 +185,34 @@ TRACKED = Table(
 )
 
 
+SCRIPT = Table(
+    "[[vrrp_script]]",
+    "below a [[vrrp_script]]",
+    (
+        Key("name", kinds.name, required='add name = "..."'),
+        Key("script", command, required='add script = "/path/to/script"'),
+        Key("interval", kinds.seconds(0.1, 86400)),
+        Key("timeout", kinds.seconds(0.01, 86400)),
+        Key("weight", kinds.whole(-WEIGHT_MAX, WEIGHT_MAX)),
+        Key("rise", kinds.whole(1, 1000)),
+        Key("fall", kinds.whole(1, 1000)),
+        Key("init_fail", kinds.flag),
+    ),
+    {"reverse": REMOVE},
+    {"user": "remove it: it runs as vrrpd does"},
+)
+
+TRACKED_SCRIPT = Table(
+    "an entry of track_script",
+    'into its entry: { script = "...", ... }',
+    (
+        Key("script", kinds.name, required='add script = "...", the name of a [[vrrp_script]]'),
+        Key("weight", kinds.whole(-WEIGHT_MAX, WEIGHT_MAX)),
+    ),
+    {"reverse": REMOVE},
+)
+
+
 def read_table(raw: Mapping[str, object], table: Table, path: KeyPath, report: Report) -> dict[str, Any]:
     """The values of the table's keys as far as they are right; what is not goes to the report.
 
@@ -226,7 +254,7 @@ def _report_unknown(name: str, table: Table, path: KeyPath, report: Report) -> N
     if name in table.never:
         report.add(path, NEVER, table.never[name])
         return
-    for other in (TOP, INSTANCE, ADDRESS, TRACKED, *_of_services()):
+    for other in (TOP, INSTANCE, ADDRESS, TRACKED, SCRIPT, TRACKED_SCRIPT, *_of_services()):
         if name in other.names:
             report.add(path, f"it is a key of {other.title}, not of {table.title}", f"move it {other.place}")
             return

@@ -33,6 +33,7 @@ class SealedConfig(Struct, frozen=True):
             http=nothing.http,
             node_settings=nothing.node_settings,
             resync_interval=nothing.resync_interval,
+            scripts=nothing.scripts,
         )
 
     def opened(self) -> Config:

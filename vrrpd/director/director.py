@@ -10,7 +10,7 @@ from typing import Any
 from msgspec import Raw
 from msgspec.json import encode
 
-from vrrpd.channel import Entered, SetBurdens
+from vrrpd.channel import Burden, Entered, SetBurdens
 from vrrpd.config.model import Config
 from vrrpd.config.services import DRAIN_TIMEOUT, VirtualServerSettings
 from vrrpd.director.belongings import Belongings
@@ -21,6 +21,7 @@ from vrrpd.director.masquerade import MasqueradeError
 from vrrpd.director.notify import Notifier
 from vrrpd.director.own import OwnAddresses
 from vrrpd.director.priorities import burdens
+from vrrpd.director.scripts import Scripts
 from vrrpd.director.service import Health, Service, adopted, is_served_by
 from vrrpd.director.status import statuses
 from vrrpd.director.turns import in_turns
@@ -88,7 +89,8 @@ class Director:
         self._errors: dict[str, str] = {}
         """Why the kernel is not as it should be, by what of it; told in the status."""
         self._told: set[str] = set()
-        self._burdens: Mapping[RouterKey, int] | None = None
+        self._scripts = Scripts(loop, self._weigh)
+        self._burdens: Mapping[RouterKey, Burden] | None = None
         """None: an earlier life may have told some."""
         self._flush_timer: asyncio.TimerHandle | None = None
         self._flushed_at = float("-inf")
@@ -128,6 +130,8 @@ class Director:
         """
         self._config = config
         self._away = _away(config, self._held)
+        tracked = {each.script for instance in config.instances for each in instance.track_script}
+        self._scripts.apply(script for script in config.scripts if script.name in tracked)
         tables, self._services, self._tables = self._tables, {}, {}
         for settings in config.virtual_servers:
             name, earlier = settings.name, before.get(settings.name)
@@ -197,6 +201,7 @@ class Director:
         encoded = [encode(entry) async for entry in in_turns(entries)]
         refusals = self._reconciler.refusals if self._reconciler else ()
         return {
+            "scripts": self._scripts.status(),
             "virtual_servers": Raw(b"[" + b",".join(encoded) + b"]"),
             "ipvs": {
                 "errors": [*self._errors.values()],
@@ -216,6 +221,7 @@ class Director:
         if self._resyncing:
             self._resyncing.cancel()
         self._checking.close()
+        self._scripts.close()
         self._own.close()
         for service in self._services.values():
             if service.settings.omega:
@@ -284,8 +290,10 @@ class Director:
             self._notifier.tell(settings.name, settings.quorum_down)
 
     def _weigh(self) -> None:
-        """Tell what is to be added to the priorities of routers, if that is news."""
-        found = burdens(self._config.instances, self._services.values())
+        """Tell what burdens the routers, if that is news; nothing before all programs have run: what was told holds."""
+        if (standings := self._scripts.standings) is None:
+            return
+        found = burdens(self._config.instances, self._services.values(), standings)
         if found != self._burdens:
             self._burdens = found
             self._tell(SetBurdens(found))

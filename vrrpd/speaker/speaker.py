@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from vrrpd.channel import Anomalous, Begin, Entered, Holds
+from vrrpd.channel import Anomalous, Begin, Burden, Entered, Holds
 from vrrpd.config.model import Config, VrrpInstance
 from vrrpd.histogram import Histogram
 from vrrpd.ledger import Ledger, RouterKey
@@ -118,11 +118,11 @@ class Speaker:
         for driver in self._staying():
             driver.undrain()
 
-    def burden(self, burdens: Mapping[RouterKey, int]) -> None:
-        """Add these to the priorities of the routers, in place of what was added before."""
+    def burden(self, burdens: Mapping[RouterKey, Burden]) -> None:
+        """These burden the routers now, in place of what burdened them before."""
         self._burdens = burdens
         for key, driver in self._routers.items():
-            driver.burden(burdens.get(key, 0))
+            driver.burden(burdens.get(key))
 
     def _staying(self) -> list[RouterDriver]:
         return [driver for driver in self._routers.values() if not driver.leaving]
@@ -162,7 +162,7 @@ class Speaker:
         if port is None:
             port = self._ports[where] = Port(self._loop, self._host, *where)
         driver = RouterDriver(instance, port, self._host, self._left, self._tell)
-        driver.burden(self._burdens.get(instance.key, 0))
+        driver.burden(self._burdens.get(instance.key))
         self._routers[instance.key] = driver
         return driver
 

@@ -47,7 +47,7 @@ class Directing(BestEffort):
             self.ask(lambda request: Direct(request, config), answered)
             return
         speakers = config.speakers
-        needed = speakers.http or config.hashes or any(instance.notify for instance in speakers.instances)
+        needed = speakers.http or config.hashes or any(each.notify or each.track_script for each in speakers.instances)
         if (needed or speakers.belongings.exists()) and not self.wanted:
             self.start()
         answered({})
