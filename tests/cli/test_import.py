@@ -44,14 +44,14 @@ def test_the_id_that_conditions_are_for(file: Path, capsys: pytest.CaptureFixtur
 def test_what_is_refused_is_left_out_only_if_asked(
     file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    file.write_text(instance("use_vmac", "track_script {\nchk\n}"))
+    file.write_text(instance("use_vmac", "track_process {\nx\n}"))
     out = tmp_path / "vrrpd.toml"
     assert main(["import", str(file), "-o", str(out)]) == 2
     assert not out.exists()
     *lines, hint = capsys.readouterr().err.splitlines(keepends=True)
     assert hint == "with --partial the rest is written, and comments say what is left out\n"
     said = "".join(lines)
-    assert [line.split(": ")[1] for line in said.splitlines()] == ["use_vmac", "track_script"]
+    assert [line.split(": ")[1] for line in said.splitlines()] == ["use_vmac", "track_process"]
     assert main(["import", str(file), "-o", str(out), "--partial"]) == 0
     assert capsys.readouterr().err == said
     assert out.read_text().splitlines()[1:4] == [

@@ -7,7 +7,15 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from vrrpd.config.addresses import link_local_of
-from vrrpd.config.model import Config, GarpSettings, TrackedInterface, VirtualAddress, VrrpInstance
+from vrrpd.config.model import (
+    Config,
+    GarpSettings,
+    TrackedInterface,
+    TrackedScript,
+    VirtualAddress,
+    VrrpInstance,
+    VrrpScript,
+)
 from vrrpd.config.services import (
     Check,
     DnsCheck,
@@ -88,6 +96,12 @@ def common(family: Family) -> dict[str, st.SearchStrategy[object]]:
         "delay_before_retry": SECONDS,
         "warmup": st.none() | SECONDS,
     }
+
+
+def scripts_named(name: str) -> st.SearchStrategy[VrrpScript]:
+    counts = st.integers(1, 9)
+    program = COMMANDS.filter(bool).map(lambda each: each or ())
+    return st.builds(VrrpScript, st.just(name), program, SECONDS, SECONDS, counts, counts, st.booleans())
 
 
 @st.composite
@@ -185,9 +199,13 @@ def configs(draw: st.DrawFn, others: Sequence[str] = ("eth1", "eth2"), marks: bo
     """Those of a host with eth0 and others; `marks`: of firewalls, perhaps."""
     names = draw(st.lists(NAMES, max_size=2, unique=True))
     routers = tuple(draw(instances(name, number, others)) for number, name in enumerate(names, start=1))
+    scripts = tuple(draw(st.lists(scripts_named("chk"), max_size=1))) if names else ()
+    tracked = tuple(TrackedScript(script.name, draw(st.integers(-20, 20))) for script in scripts)
+    routers = tuple(replace(router, track_script=tracked) for router in routers)
     servers = tuple(draw(virtual_servers(number, marks)) for number in range(draw(st.integers(0 if names else 1, 2))))
     return Config(
         routers,
+        scripts=scripts,
         realtime_priority=draw(st.sampled_from([0, 50])),
         memory_lock=draw(st.booleans()),
         virtual_servers=servers,

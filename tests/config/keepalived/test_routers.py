@@ -1,6 +1,7 @@
 """What becomes of the words of an instance and of global_defs."""
 
 import contextlib
+import shutil
 import subprocess
 from typing import Any
 
@@ -11,7 +12,7 @@ from vrrpd.config.keepalived.elsewhere import GLOBAL as GLOBAL_WORDS
 from vrrpd.config.keepalived.elsewhere import ROOT
 from vrrpd.config.keepalived.reading import read_keepalived
 from vrrpd.config.keepalived.routers import INSTANCE
-from vrrpd.config.model import TrackedInterface
+from vrrpd.config.model import TrackedInterface, TrackedScript, VrrpScript
 from vrrpd.config.problems import ConfigError
 
 SPEAKS_2 = "keepalived speaks VRRPv2 without vrrp_version 3"
@@ -149,6 +150,52 @@ def test_programs_of_single_states_become_one_of_all() -> None:
     assert called(instance("notify_stop '/bin/echo stopped'"), "MASTER") == ""
 
 
+CHECKED = """\
+vrrp_script chk {
+    script "pidof -x 'a b'"
+    interval 2
+    timeout 10
+    weight -4
+    fall 2
+    rise 3
+    init_fail
+    user root
+}
+vrrp_script open {
+    script "</dev/tcp/127.0.0.1/80"
+    user nobody
+}
+"""
+
+
+def test_scripts_that_are_tracked() -> None:
+    text = instance("track_script {\nchk\nopen weight 20\n}") + CHECKED
+    config = read_keepalived(text, "keepalived.conf").config
+    assert config.scripts == (
+        VrrpScript("chk", (str(shutil.which("pidof")), "-x", "a b"), 2, 10, 3, 2, init_fail=True),
+        VrrpScript("open", ("/bin/sh", "-c", "</dev/tcp/127.0.0.1/80")),
+    )
+    assert config.instances[0].track_script == (TrackedScript("chk", -4), TrackedScript("open", 20))
+    assert [line.partition(": ")[2] for line in remarks(text)] == [
+        "user: programs run as vrrpd does, whatever user is named"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "wrong"),
+    [
+        ("pidof", "no-such-program", 'script: there is no program "no-such-program" on this host'),
+        ("'a b'", "'a b", 'script: "pidof -x \'a b" cannot be split into words'),
+        ("weight -4", "weight -4 reverse", "weight: reverse: a weight is added while that is well"),
+        ("chk {", "check {", 'chk: there is no [[vrrp_script]] named "chk"'),
+        ("rise 3", "raise 3", "raise: it is not a known word of vrrp_script; did you mean rise?"),
+    ],
+)
+def test_scripts_that_are_wrong(old: str, new: str, wrong: str) -> None:
+    (problem,) = said(instance("track_script {\nchk\n}") + CHECKED.replace(old, new, 1))
+    assert wrong in problem
+
+
 def test_a_user_that_programs_run_as_is_told() -> None:
     assert told("notify /bin/true nobody") == ["notify: programs run as vrrpd does, whatever user is named"]
 
@@ -187,7 +234,6 @@ def test_authentication_beside_version_3_is_ignored_as_keepalived_does() -> None
     "line",
     [
         "version 2",
-        "track_script {\nchk\n}",
         "track_process {\nhaproxy\n}",
         "track_file {\nfile\n}",
         "track_bfd {\nbfd\n}",
@@ -274,14 +320,16 @@ def test_so_is_what_stands_elsewhere(head: str) -> None:
         ("virtual_ipaddress {\n192.0.2.1 vde eth0\n}", '"vde" is not a known word of an address'),
         ("virtual_ipaddress {\n192.0.2.1\n192.0.2.1\n}", "192.0.2.1 is in the list already"),
         ("notify", "its value is missing"),
-        ("notify notify.sh", '"notify.sh" does not begin with an absolute path'),
-        ("notify_master notify.sh", '"notify.sh" does not begin with an absolute path'),
+        ("notify notify.sh", 'there is no program "notify.sh" on this host\'s path'),
+        ("notify_master ./notify.sh", 'there is no program "./notify.sh"'),
+        ("notify ''", "there is no program"),
+        ("notify /bin/x\\000", "contains a NUL"),
         ("priorty 100", "it is not a known word of vrrp_instance"),
     ],
 )
 def test_what_is_wrong(line: str, wrong: str) -> None:
     (problem,) = said(instance(line))
-    assert f": {wrong}" in problem
+    assert wrong in problem
 
 
 def test_what_is_missing_is_told_by_the_instance() -> None:

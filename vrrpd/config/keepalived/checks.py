@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from vrrpd.config.keepalived.programs import program
+from vrrpd.config.keepalived.programs import AS_VRRPD, program
 from vrrpd.config.keepalived.statements import Statement
 from vrrpd.config.keepalived.translation import (
     Target,
@@ -152,7 +152,7 @@ CHECKS: Mapping[str, Kind] = {
             "misc_timeout": to("connect_timeout"),
             "connect_timeout": remark("of a program misc_timeout counts"),
             "misc_dynamic": to("misc_dynamic", flag),
-            "user": remark("programs run as vrrpd does, whatever user is named"),
+            "user": remark(AS_VRRPD),
         },
         {"retry": 0},
     ),

@@ -1,6 +1,7 @@
 """`global_defs`, and what else stands outside of instances and virtual servers."""
 
 from vrrpd.config.keepalived.checks import FAILURES
+from vrrpd.config.keepalived.programs import AS_VRRPD
 from vrrpd.config.keepalived.routers import ANNOUNCED_AT_ONCE, GARP_DEFAULTS, HEARD_AT_ONCE
 from vrrpd.config.keepalived.translation import Words, flag, refuse, remark, same, to, unless, when_on
 
@@ -47,7 +48,7 @@ GLOBAL: Words = {
     # As to the version, see `vrrpd.config.keepalived.routers`.
     **dict.fromkeys(("vrrp_version", "vrrp_check_unicast_src", "dynamic_interfaces", "namespace_with_ipsets"), same),
     "enable_script_security": remark("vrrpd runs what it is told to, whoever may change it"),
-    "script_user": unless(("root", "root root"), remark("programs run as vrrpd does, whatever user is named")),
+    "script_user": unless(("root", "root root"), remark(AS_VRRPD)),
     **dict.fromkeys(
         (
             "router_id",
@@ -197,7 +198,7 @@ ROOT: Words = {
         "vrrpd is in FAULT as soon as a link is down", "remove it; link_up_delay of vrrpd.toml is for the way back"
     ),
     **dict.fromkeys(
-        ("vrrp_script", "vrrp_track_process", "track_file", "vrrp_track_file", "bfd_instance", "track_group"),
+        ("vrrp_track_process", "track_file", "vrrp_track_file", "bfd_instance", "track_group"),
         _DEFINITION,
     ),
     "vrrp_sync_group": refuse(

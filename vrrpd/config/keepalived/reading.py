@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from vrrpd.config.keepalived.elsewhere import GLOBAL, GLOBAL_KEYS, ROOT
-from vrrpd.config.keepalived.routers import INSTANCE, translate_instance
+from vrrpd.config.keepalived.routers import INSTANCE, SCRIPT, translate_instance, translate_script
 from vrrpd.config.keepalived.servers import REAL_SERVER, VIRTUAL_SERVER, translate_group, translate_virtual_server
 from vrrpd.config.keepalived.source import Place, Source
 from vrrpd.config.keepalived.statements import Statement, statements_of
@@ -27,6 +27,7 @@ _BLOCKS: dict[str, Words] = {
     "keepalived.conf outside of blocks": {**ROOT, **dict.fromkeys(("vrrp_instance", "virtual_server"), same)},
     "global_defs": GLOBAL,
     "vrrp_instance": INSTANCE,
+    "vrrp_script": SCRIPT,
     "virtual_server": VIRTUAL_SERVER,
     "real_server": REAL_SERVER,
 }
@@ -76,6 +77,7 @@ def _translate(statements: list[Statement], translation: Translation) -> None:
     words: Words = {
         **ROOT,
         "global_defs": lambda statement, _: translate(block_of(statement), GLOBAL, defaults, "global_defs"),
+        "vrrp_script": lambda statement, _: translate_script(statement, translation),
         "vrrp_instance": lambda statement, _: translate_instance(statement, translation, defaults),
         "virtual_server": lambda statement, _: translate_virtual_server(statement, translation),
         "virtual_server_group": lambda statement, _: translate_group(statement, translation),

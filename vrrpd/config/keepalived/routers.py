@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from ipaddress import ip_address
 from typing import Any
 
-from vrrpd.config.keepalived.programs import BY_STATE, notify
+from vrrpd.config.keepalived.programs import AS_VRRPD, BY_STATE, notify, program
 from vrrpd.config.keepalived.statements import Statement
 from vrrpd.config.keepalived.translation import (
     Target,
@@ -35,9 +35,24 @@ GARP_DEFAULTS: Mapping[str, str] = {
 HEARD_AT_ONCE = "a better master announces again as soon as it hears the worse one"
 ANNOUNCED_AT_ONCE = "a master that hears a worse one announces again at once"
 _NOT_YET = "vrrpd has no tracking of it, and who is master would change"
-_TRACK_OTHERWISE = "remove it; track_interface, or quorum of a virtual server, may serve"
+_TRACK_OTHERWISE = "use a track_script: pgrep -x NAME, or test FILE"
 _NO_VMAC = "vrrpd has no virtual MAC: adverts and addresses come from the interface's own"
+_NO_REVERSE = "reverse: a weight is added while that is well, or taken while it is not"
 _EXCLUDED = "vrrpd advertises every address, and a keepalived drops adverts with others than its own list has"
+
+
+def _tracked(each: Statement, key: str, target: Target) -> object | None:
+    """`NAME [weight WEIGHT] [reverse|noreverse]`; None: it is not that."""
+    weight = each.values[1] if each.values[:1] == ["weight"] and len(each.values) > 1 else ""
+    more = each.values[2:] if weight else each.values
+    if more == ["reverse"]:
+        target.translation.refuse(each, _NO_REVERSE, "remove it")
+    elif more not in ([], ["noreverse"]):
+        wrong = f"{shown(' '.join(more))} is not understood"
+        target.translation.add(each, wrong, "use NAME, or NAME weight WEIGHT")
+    else:
+        return {key: each.word, "weight": as_number(weight)} if weight else each.word
+    return None
 
 
 def _track_interface(statement: Statement, target: Target) -> None:
@@ -45,19 +60,14 @@ def _track_interface(statement: Statement, target: Target) -> None:
     for each in block_of(statement):
         if each.word == target.values.get("interface"):
             target.translation.remark(each, "it is the instance's own interface, which is tracked anyway")
-            continue
-        weight = each.values[1] if each.values[:1] == ["weight"] and len(each.values) > 1 else ""
-        more = each.values[2:] if weight else each.values
-        if more == ["reverse"]:
-            wrong = "reverse: a weight is added while the interface is up, or taken while it is not"
-            target.translation.refuse(each, wrong, "remove it")
-        elif more not in ([], ["noreverse"]):
-            wrong = f"{shown(' '.join(more))} is not understood"
-            target.translation.add(each, wrong, "use INTERFACE, or INTERFACE weight WEIGHT")
-        else:
-            entry: object = {"interface": each.word, "weight": as_number(weight)} if weight else each.word
+        elif (entry := _tracked(each, "interface", target)) is not None:
             entries.append((entry, each))
     target.put_list("track_interface", entries, statement)
+
+
+def _track_script(statement: Statement, target: Target) -> None:
+    entries = [(_tracked(each, "script", target), each) for each in block_of(statement)]
+    target.put_list("track_script", [entry for entry in entries if entry[0] is not None], statement)
 
 
 def _unicast_peer(statement: Statement, target: Target) -> None:
@@ -130,7 +140,7 @@ def _version(address: str) -> int:
         return 0
 
 
-_LISTS = ("virtual_ipaddress", "unicast_peer", "track_interface")
+_LISTS = ("virtual_ipaddress", "unicast_peer", "track_interface", "track_script")
 INSTANCE: Words = {
     "interface": to("interface", value),
     "virtual_router_id": to("virtual_router_id"),
@@ -159,7 +169,8 @@ INSTANCE: Words = {
     "mcast_src_ip": refuse("adverts come from the interface's primary address", "remove it, or use unicast"),
     "mcast_dst_ip": refuse("adverts go to the group of RFC 9568", "remove it on all routers of the group"),
     "dont_track_primary": refuse("without its interface an instance of vrrpd is in FAULT", "remove it"),
-    **{word: refuse(_NOT_YET, _TRACK_OTHERWISE) for word in ("track_script", "track_process", "track_file")},
+    "track_script": _track_script,
+    **{word: refuse(_NOT_YET, _TRACK_OTHERWISE) for word in ("track_process", "track_file")},
     "track_bfd": refuse(_NOT_YET, "remove it, and use a shorter advert_int"),
     **{word: refuse(_NO_VMAC, "remove it") for word in ("use_vmac", "use_vmac_addr", "use_ipvlan")},
     "vrf": refuse("vrrpd has no VRF", "remove it, and name the interface"),
@@ -191,6 +202,30 @@ INSTANCE: Words = {
     "smtp_alert": remark("vrrpd sends no mail: have notify, or an alert on its metrics, do it"),
     "debug": remark("vrrpd run --log-level debug"),
 }
+
+
+def _weight(statement: Statement, target: Target) -> None:
+    if statement.values[1:] == ["reverse"]:
+        target.translation.refuse(statement, _NO_REVERSE, "remove it")
+    else:
+        target.put("weight", as_number(value(statement)), statement)
+
+
+SCRIPT: Words = {
+    "script": program("script"),
+    **{word: to(word) for word in ("interval", "timeout", "rise", "fall")},
+    "weight": _weight,
+    "init_fail": to("init_fail", flag),
+    "user": unless(("root", "root root"), remark(AS_VRRPD)),
+}
+
+
+def translate_script(statement: Statement, translation: Translation) -> None:
+    """Make a `[[vrrp_script]]` of one."""
+    name, block = value(statement), block_of(statement)
+    target = translation.append("vrrp_script", statement)
+    target.put("name", name, statement)
+    translate(block, SCRIPT, target, "vrrp_script")
 
 
 def translate_instance(statement: Statement, translation: Translation, defaults: Target) -> None:
