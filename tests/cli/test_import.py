@@ -1,5 +1,6 @@
 """`vrrpd import`, and the commands that take a keepalived.conf as it is."""
 
+import socket
 from pathlib import Path
 
 import pytest
@@ -9,9 +10,9 @@ from vrrpd.cli import main
 from vrrpd.config.keepalived.reading import read_keepalived
 from vrrpd.config.load import load
 
-TEXT = instance(
-    "priority 150", "smtp_alert", "@other priority 50", head="global_defs {\nrouter_id x\nvrrp_version 3\n}\n"
-)
+HERE = socket.gethostname().partition(".")[0]
+HEAD = "global_defs {\nrouter_id x\nvrrp_version 3\n}\n"
+TEXT = instance(f"@{HERE} priority 150", "smtp_alert", "@other priority 50", head=HEAD)
 MAIL = "{file}:2: router_id, smtp_alert: vrrpd sends no mail: have notify, or an alert on its metrics, do it\n"
 
 
@@ -43,14 +44,14 @@ def test_the_id_that_conditions_are_for(file: Path, capsys: pytest.CaptureFixtur
 def test_what_is_refused_is_left_out_only_if_asked(
     file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    file.write_text(instance("use_vmac", "track_script {\nchk\n}"))
+    file.write_text(instance("use_vmac", "track_process {\nx\n}"))
     out = tmp_path / "vrrpd.toml"
     assert main(["import", str(file), "-o", str(out)]) == 2
     assert not out.exists()
     *lines, hint = capsys.readouterr().err.splitlines(keepends=True)
     assert hint == "with --partial the rest is written, and comments say what is left out\n"
     said = "".join(lines)
-    assert [line.split(": ")[1] for line in said.splitlines()] == ["use_vmac", "track_script"]
+    assert [line.split(": ")[1] for line in said.splitlines()] == ["use_vmac", "track_process"]
     assert main(["import", str(file), "-o", str(out), "--partial"]) == 0
     assert capsys.readouterr().err == said
     assert out.read_text().splitlines()[1:4] == [

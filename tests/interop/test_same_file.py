@@ -34,6 +34,12 @@ global_defs {{
 
 $NAME={ROUTER.name}
 
+vrrp_script alive {{
+    script "test -e ${{_PWD}}/alive"
+    interval 1
+    weight -150
+}}
+
 vrrp_instance $NAME
 {{
     state BACKUP
@@ -42,6 +48,9 @@ vrrp_instance $NAME
     @{OURS}  priority 200
     @^{OURS} priority 100
     advert_int 0.1                # ten a second
+    track_script {{
+        alive
+    }}
     include addresses/*.conf
     notify_master "/bin/sh -c 'echo master >> ${{_PWD}}/notified'"
     notify_backup "/bin/sh -c 'echo backup >> ${{_PWD}}/notified'"
@@ -87,6 +96,7 @@ def write(directory: Path, text: str, addresses: str) -> Path:
     (directory / "addresses").mkdir(parents=True, exist_ok=True)
     (directory / "addresses" / "all.conf").write_text(addresses)
     (directory / "keepalived.conf").write_text(text)
+    (directory / "alive").touch()
     return directory / "keepalived.conf"
 
 
@@ -131,6 +141,12 @@ def test_they_agree_and_fail_over(pair: tuple[KeepalivedAsItIs, VrrpdAsItIs], ne
         for address in ("192.0.2.100", "192.0.2.7"):
             assert ours.host.has_address(address)
             assert not theirs.host.has_address(address)
+
+        (ours.directory / "alive").unlink()
+        theirs.wait_until(MASTER, DEADLINE)
+        ours.wait_until(BACKUP, DEADLINE)
+        (ours.directory / "alive").touch()
+        eventually(lambda: (ours.state(), theirs.state()) == (MASTER, BACKUP), "vrrpd is well again, and master")
 
         ours.host.silence()
         theirs.wait_until(MASTER, DEADLINE)

@@ -33,10 +33,9 @@ from vrrpd.ipvs.model import FirewallMark, Flag, Method, Protocol, Scheduler, Se
 from vrrpd.protocol.advert import Family
 from vrrpd.protocol.timing import PRIORITY_OWNER
 
-PROGRAMS = st.lists(st.sampled_from(["a", "b c", 'd"e', "f'g", "h\\i", "#j", "{", "$k"]), max_size=3).map(
+COMMANDS = st.none() | st.lists(st.sampled_from(["a", "b c", 'd"e', "f'g", "h\\i", "#j", "{", "$k"]), max_size=3).map(
     lambda words: ("/bin/true", *words)
 )
-COMMANDS = st.none() | PROGRAMS
 NAMES = st.sampled_from(["VI_1", "two words", "#3", "four!", "@five", "s;x"])
 SECONDS = st.integers(1, 60).map(float)
 FAMILIES = st.sampled_from(Family)
@@ -47,22 +46,7 @@ def address(family: Family, number: int) -> str:
 
 
 @st.composite
-def scripts(draw: st.DrawFn, name: str) -> VrrpScript:
-    return VrrpScript(
-        name,
-        draw(PROGRAMS),
-        draw(SECONDS),
-        draw(SECONDS),
-        draw(st.integers(1, 9)),
-        draw(st.integers(1, 9)),
-        draw(st.booleans()),
-    )
-
-
-@st.composite
-def instances(
-    draw: st.DrawFn, name: str, virtual_router_id: int, others: Sequence[str], programs: Sequence[VrrpScript] = ()
-) -> VrrpInstance:
+def instances(draw: st.DrawFn, name: str, virtual_router_id: int, others: Sequence[str]) -> VrrpInstance:
     family = draw(FAMILIES)
     numbers = draw(st.lists(st.integers(1, 99), min_size=1, max_size=3, unique=True))
     prefix = draw(st.sampled_from([24, 32] if family is Family.IPV4 else [64, 128]))
@@ -96,7 +80,6 @@ def instances(
         unicast_src_ip=ip_address(address(family, 50)) if draw(st.booleans()) and peers else None,
         unicast_peer=peers,
         track_interface=tuple(TrackedInterface(other, draw(st.integers(-20, 20))) for other in others),
-        track_script=tuple(TrackedScript(each.name, draw(st.integers(-20, 20))) for each in programs),
         notify=draw(COMMANDS),
     )
 
@@ -113,6 +96,12 @@ def common(family: Family) -> dict[str, st.SearchStrategy[object]]:
         "delay_before_retry": SECONDS,
         "warmup": st.none() | SECONDS,
     }
+
+
+def scripts_named(name: str) -> st.SearchStrategy[VrrpScript]:
+    counts = st.integers(1, 9)
+    program = COMMANDS.filter(bool).map(lambda each: each or ())
+    return st.builds(VrrpScript, st.just(name), program, SECONDS, SECONDS, counts, counts, st.booleans())
 
 
 @st.composite
@@ -209,13 +198,15 @@ def virtual_servers(draw: st.DrawFn, number: int, marks: bool) -> VirtualServerS
 def configs(draw: st.DrawFn, others: Sequence[str] = ("eth1", "eth2"), marks: bool = True) -> Config:
     """Those of a host with eth0 and others; `marks`: of firewalls, perhaps."""
     names = draw(st.lists(NAMES, max_size=2, unique=True))
-    programs = tuple(draw(scripts(name)) for name in draw(st.lists(NAMES, max_size=2, unique=True)))
-    routers = tuple(draw(instances(name, number, others, programs)) for number, name in enumerate(names, start=1))
+    routers = tuple(draw(instances(name, number, others)) for number, name in enumerate(names, start=1))
+    scripts = tuple(draw(st.lists(scripts_named("chk"), max_size=1))) if names else ()
+    tracked = tuple(TrackedScript(script.name, draw(st.integers(-20, 20))) for script in scripts)
+    routers = tuple(replace(router, track_script=tracked) for router in routers)
     servers = tuple(draw(virtual_servers(number, marks)) for number in range(draw(st.integers(0 if names else 1, 2))))
     return Config(
         routers,
+        scripts=scripts,
         realtime_priority=draw(st.sampled_from([0, 50])),
         memory_lock=draw(st.booleans()),
-        scripts=programs,
         virtual_servers=servers,
     )

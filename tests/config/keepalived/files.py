@@ -15,13 +15,14 @@ GLOBAL = "global_defs {\n    vrrp_version 3\n}\n"
 
 
 def instance(*lines: str, head: str = GLOBAL) -> str:
-    """A file with an instance, the lines of which begin on line 8."""
+    """A file with an instance, the lines of which begin on line 8; with an address unless they have some."""
+    own = any("virtual_ipaddress {" in line for line in lines)
     return "\n".join(
         [
             f"{head}vrrp_instance VI_1 {{",
             "interface eth0",
             "virtual_router_id 51",
-            "virtual_ipaddress { 192.0.2.100/24 }",
+            "" if own else "virtual_ipaddress { 192.0.2.100/24 }",
             *lines,
             "}\n",
         ]

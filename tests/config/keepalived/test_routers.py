@@ -1,12 +1,13 @@
 """What becomes of the words of an instance and of global_defs."""
 
 import contextlib
+import shutil
 import subprocess
 from typing import Any
 
 import pytest
 
-from tests.config.keepalived.files import GLOBAL, instance, read, remarks, router, said
+from tests.config.keepalived.files import GLOBAL, instance, remarks, router, said
 from vrrpd.config.keepalived.elsewhere import GLOBAL as GLOBAL_WORDS
 from vrrpd.config.keepalived.elsewhere import ROOT
 from vrrpd.config.keepalived.reading import read_keepalived
@@ -38,6 +39,7 @@ def told(*lines: str, head: str = GLOBAL) -> list[str]:
         ("notify /bin/notify", "notify", ("/bin/notify",)),
         ("notify \"/bin/notify 'a b' c\" root", "notify", ("/bin/notify", "a b", "c")),
         ("version 3\naccept\nnative_ipv6\ntrack_src_ip\ndown_timer_adverts 3\nstrict_mode off", "priority", 100),
+        ("unicast_peer {\n192.0.2.2\n}\nunicast_fault_no_peer\ncheck_unicast_src", "unicast_peer", "192.0.2.2"),
     ],
 )
 def test_what_is_a_key_of_ours(line: str, field: str, value: object) -> None:
@@ -73,6 +75,18 @@ def test_addresses_of_the_other_family_are_left_out_as_keepalived_does() -> None
     assert list(map(str, router(instance(*lines)).virtual_ipaddress)) == ["192.0.2.100/32", "192.0.2.101/32"]
     (line,) = remarks(instance(*lines))
     assert line.startswith("keepalived.conf:10: 2001:db8::100: it is of another family than the first")
+
+
+def test_blocks_of_the_same_word_add_up_as_in_keepalived() -> None:
+    blocks = ("virtual_ipaddress", "unicast_peer", "track_interface")
+    values = (("192.0.2.100/24", "192.0.2.101/24"), ("192.0.2.2", "192.0.2.3"), ("eth1", "eth2"))
+    lines = [f"{word} {{\n{each}\n}}" for word, both in zip(blocks, values, strict=True) for each in both]
+    found = router(instance(*lines, "virtual_ipaddress\n{\n192.0.2.102/24\n}"))
+    assert list(map(str, found.virtual_ipaddress)) == [*values[0], "192.0.2.102/24"]
+    assert list(map(str, found.unicast_peer)) == list(values[1])
+    assert [each.interface for each in found.track_interface] == list(values[2])
+    (line,) = said(instance(*lines, "virtual_ipaddress {\n192.0.2.100\n}"))
+    assert line.startswith("keepalived.conf:27: 192.0.2.100: 192.0.2.100 is in the list already")
 
 
 def test_announcements_have_their_defaults_from_global_defs_wherever_that_is() -> None:
@@ -136,6 +150,52 @@ def test_programs_of_single_states_become_one_of_all() -> None:
     assert called(instance("notify_stop '/bin/echo stopped'"), "MASTER") == ""
 
 
+CHECKED = """\
+vrrp_script chk {
+    script "pidof -x 'a b'"
+    interval 2
+    timeout 10
+    weight -4
+    fall 2
+    rise 3
+    init_fail
+    user root
+}
+vrrp_script open {
+    script "</dev/tcp/127.0.0.1/80"
+    user nobody
+}
+"""
+
+
+def test_scripts_that_are_tracked() -> None:
+    text = instance("track_script {\nchk\nopen weight 20\n}") + CHECKED
+    config = read_keepalived(text, "keepalived.conf").config
+    assert config.scripts == (
+        VrrpScript("chk", (str(shutil.which("pidof")), "-x", "a b"), 2, 10, 3, 2, init_fail=True),
+        VrrpScript("open", ("/bin/sh", "-c", "</dev/tcp/127.0.0.1/80")),
+    )
+    assert config.instances[0].track_script == (TrackedScript("chk", -4), TrackedScript("open", 20))
+    assert [line.partition(": ")[2] for line in remarks(text)] == [
+        "user: programs run as vrrpd does, whatever user is named"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "wrong"),
+    [
+        ("pidof", "no-such-program", 'script: there is no program "no-such-program" on this host'),
+        ("'a b'", "'a b", 'script: "pidof -x \'a b" cannot be split into words'),
+        ("weight -4", "weight -4 reverse", "weight: reverse: a weight is added while that is well"),
+        ("chk {", "check {", 'chk: there is no [[vrrp_script]] named "chk"'),
+        ("rise 3", "raise 3", "raise: it is not a known word of vrrp_script; did you mean rise?"),
+    ],
+)
+def test_scripts_that_are_wrong(old: str, new: str, wrong: str) -> None:
+    (problem,) = said(instance("track_script {\nchk\n}") + CHECKED.replace(old, new, 1))
+    assert wrong in problem
+
+
 def test_a_user_that_programs_run_as_is_told() -> None:
     assert told("notify /bin/true nobody") == ["notify: programs run as vrrpd does, whatever user is named"]
 
@@ -146,43 +206,6 @@ def test_the_version_that_peers_must_have_is_told_once() -> None:
     assert line.startswith(f"keepalived.conf:1: vrrp_instance: {SPEAKS_2}")
     assert told("virtual_ipaddress {\n2001:db8::1\n}", head="") == []
     assert told("version 3", head="") == []
-
-
-SCRIPTS = """
-vrrp_script chk_a {
-    script "killall -0 haproxy"
-    weight -4
-}
-vrrp_script chk_b {
-    script "/usr/bin/test -e '/tmp/a b'" nobody
-    interval 2
-    timeout 3
-    rise 2
-    fall 3
-    init_fail
-    user nobody
-}
-vrrp_script "chk c" { script "</dev/tcp/127.0.0.1/80" }
-"""
-
-
-def test_programs_and_who_tracks_them() -> None:
-    found = read(instance("track_script {", "chk_a", "chk_b weight 2", '"chk c" weight 0', "}") + SCRIPTS)
-    assert found.config.scripts == (
-        VrrpScript("chk_a", ("/usr/bin/env", "killall", "-0", "haproxy")),
-        VrrpScript("chk_b", ("/usr/bin/test", "-e", "/tmp/a b"), 2.0, 3.0, rise=2, fall=3, init_fail=True),
-        VrrpScript("chk c", ("/bin/sh", "-c", "</dev/tcp/127.0.0.1/80")),
-    )
-    (router,) = found.config.instances
-    assert router.track_script == (TrackedScript("chk_a", -4), TrackedScript("chk_b", 2), TrackedScript("chk c", 0))
-    (remark,) = found.remarks
-    assert remark.text == "programs run as vrrpd does, whatever user is named"
-
-
-def test_a_program_that_is_not_there_is_named() -> None:
-    assert said(instance("track_script {", "chk", "}")) == [
-        'keepalived.conf:9: chk: there is no [[vrrp_script]] named "chk"; there is none yet, or add one of that name'
-    ]
 
 
 @pytest.mark.parametrize("head", ["", "global_defs {\nrouter_id x\n}\n"])
@@ -211,7 +234,6 @@ def test_authentication_beside_version_3_is_ignored_as_keepalived_does() -> None
     "line",
     [
         "version 2",
-        "track_script {\nchk weight 5 reverse\n}",
         "track_process {\nhaproxy\n}",
         "track_file {\nfile\n}",
         "track_bfd {\nbfd\n}",
@@ -225,6 +247,8 @@ def test_authentication_beside_version_3_is_ignored_as_keepalived_does() -> None
         "strict_mode on",
         "mcast_src_ip 192.0.2.1",
         "mcast_dst_ip 224.0.0.18",
+        "unicast_fault_no_peer",
+        "vrf blue",
         "down_timer_adverts 5",
         "old_unicast_checksum",
         "unicast_peer {\n192.0.2.2 min_ttl 255\n}",
@@ -292,17 +316,20 @@ def test_so_is_what_stands_elsewhere(head: str) -> None:
         ("unicast_peer {\nx\n}", '"x" is not an IP address'),
         ("track_interface {\neth1 weigth 5\n}", '"weigth 5" is not understood'),
         ("virtual_ipaddress {\n192.0.2.1 dev\n}", 'the value of "dev" is missing'),
+        ("virtual_ipaddress {\n192.0.2.1 192.0.2.2\n}", '"192.0.2.2" is not a known word of an address'),
         ("virtual_ipaddress {\n192.0.2.1 vde eth0\n}", '"vde" is not a known word of an address'),
         ("virtual_ipaddress {\n192.0.2.1\n192.0.2.1\n}", "192.0.2.1 is in the list already"),
         ("notify", "its value is missing"),
-        ("notify ./notify.sh", '"./notify.sh" does not begin with an absolute path'),
-        ("notify_master ./notify.sh", '"./notify.sh" does not begin with an absolute path'),
+        ("notify notify.sh", 'there is no program "notify.sh" on this host\'s path'),
+        ("notify_master ./notify.sh", 'there is no program "./notify.sh"'),
+        ("notify ''", "there is no program"),
+        ("notify /bin/x\\000", "contains a NUL"),
         ("priorty 100", "it is not a known word of vrrp_instance"),
     ],
 )
 def test_what_is_wrong(line: str, wrong: str) -> None:
     (problem,) = said(instance(line))
-    assert f": {wrong}" in problem
+    assert wrong in problem
 
 
 def test_what_is_missing_is_told_by_the_instance() -> None:

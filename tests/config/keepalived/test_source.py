@@ -178,6 +178,15 @@ def test_a_condition_is_for_this_host_unless_an_id_is_named() -> None:
     ]
 
 
+def test_an_id_that_nothing_is_for_is_told() -> None:
+    text = instance("@one priority 150", "@two priority 50")
+    assert list(map(str, read_keepalived(text, FILE, "three").remarks)) == [
+        "keepalived.conf:8: @three: no line is for it: vrrpd import --config-id names another, as keepalived -i does"
+    ]
+    assert read_keepalived(text, FILE, "two").remarks == ()
+    assert read_keepalived(instance("@^two priority 150"), FILE, "two").remarks == ()
+
+
 def test_bytes_that_are_no_text_do_no_harm_in_comments(tmp_path: Path) -> None:
     file = tmp_path / "keepalived.conf"
     file.write_bytes(b"! Z\xfcrich\n" + instance().encode())

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from vrrpd.config.keepalived.programs import program
+from vrrpd.config.keepalived.programs import AS_VRRPD, program
 from vrrpd.config.keepalived.statements import Statement
 from vrrpd.config.keepalived.translation import (
     Target,
@@ -40,8 +40,9 @@ _CONNECTION: Words = {
     "bind_if": refuse(*_NO_SUCH_SOURCE),
     "fwmark": refuse("vrrpd does not mark packets of checks", "remove it"),
 }
+FAILURES = remark("a real server that fails, or is well again, is logged, and not each failure")
 _ALPHA = when_on(refuse("vrrpd has alpha for a virtual server as a whole", "put it there"))
-_COMMON: Words = {**TIMES, "alpha": _ALPHA, "log_all_failures": remark("vrrpd run --log-level debug tells of each")}
+_COMMON: Words = {**TIMES, "alpha": _ALPHA, "log_all_failures": FAILURES}
 
 
 def _regex_options(statement: Statement, target: Target) -> None:
@@ -151,7 +152,7 @@ CHECKS: Mapping[str, Kind] = {
             "misc_timeout": to("connect_timeout"),
             "connect_timeout": remark("of a program misc_timeout counts"),
             "misc_dynamic": to("misc_dynamic", flag),
-            "user": remark("programs run as vrrpd does, whatever user is named"),
+            "user": remark(AS_VRRPD),
         },
         {"retry": 0},
     ),

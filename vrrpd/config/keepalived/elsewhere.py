@@ -1,6 +1,7 @@
 """`global_defs`, and what else stands outside of instances and virtual servers."""
 
-from vrrpd.config.keepalived.programs import AS_WHOM
+from vrrpd.config.keepalived.checks import FAILURES
+from vrrpd.config.keepalived.programs import AS_VRRPD
 from vrrpd.config.keepalived.routers import ANNOUNCED_AT_ONCE, GARP_DEFAULTS, HEARD_AT_ONCE
 from vrrpd.config.keepalived.translation import Words, flag, refuse, remark, same, to, unless, when_on
 
@@ -47,10 +48,11 @@ GLOBAL: Words = {
     # As to the version, see `vrrpd.config.keepalived.routers`.
     **dict.fromkeys(("vrrp_version", "vrrp_check_unicast_src", "dynamic_interfaces", "namespace_with_ipsets"), same),
     "enable_script_security": remark("vrrpd runs what it is told to, whoever may change it"),
-    "script_user": unless(("root", "root root"), remark(AS_WHOM)),
+    "script_user": unless(("root", "root root"), remark(AS_VRRPD)),
     **dict.fromkeys(
         (
             "router_id",
+            "lvs_id",  # what it was called before
             "notification_email",
             "notification_email_from",
             "smtp_server",
@@ -165,8 +167,8 @@ GLOBAL: Words = {
     **dict.fromkeys(
         ("startup_script_timeout", "shutdown_script_timeout"), remark("it is for programs that vrrpd does not run")
     ),
-    "checker_log_all_failures": remark("vrrpd run --log-level debug tells of each"),
-    "rs_init_notifies": remark("notify_up is called when a check has found a real server well"),
+    "checker_log_all_failures": FAILURES,
+    "rs_init_notifies": remark("vrrpd has no such switch"),
     "log_unknown_vrids": remark("vrrpd sniff tells of other virtual routers"),
     "default_interface": remark("vrrpd has no static addresses, which it is for"),
     "lvs_sync_daemon": refuse(
@@ -175,7 +177,7 @@ GLOBAL: Words = {
     ),
     "lvs_timeouts": refuse("vrrpd leaves the kernel's timeouts alone", "remove it, and call ipvsadm --set"),
     "lvs_flush": remark("vrrpd leaves alone what is not its own"),
-    **dict.fromkeys(("lvs_flush_on_stop", "lvs_flush_onstop"), remark("vrrpd removes what is its own")),
+    **dict.fromkeys(("lvs_flush_on_stop", "lvs_flush_onstop"), remark("vrrpd leaves alone what is not its own")),
     **dict.fromkeys(("vrrp_garp_lower_prio_delay", "vrrp_garp_lower_prio_repeat"), remark(ANNOUNCED_AT_ONCE)),
     **dict.fromkeys(("vrrp_garp_interval", "vrrp_gna_interval"), remark("vrrpd paces its announcements by itself")),
     "vrrp_garp_extra_if": remark("garp_master_refresh is for addresses on all interfaces"),

@@ -24,13 +24,10 @@ from vrrpd.config.problems import ConfigError, Problem
 _BEFORE = {"global_defs": 0, "virtual_server_group": 1}
 """What comes before the rest."""
 _BLOCKS: dict[str, Words] = {
-    "keepalived.conf outside of blocks": {
-        **ROOT,
-        **dict.fromkeys(("vrrp_script", "vrrp_instance", "virtual_server"), same),
-    },
+    "keepalived.conf outside of blocks": {**ROOT, **dict.fromkeys(("vrrp_instance", "virtual_server"), same)},
     "global_defs": GLOBAL,
-    "vrrp_script": SCRIPT,
     "vrrp_instance": INSTANCE,
+    "vrrp_script": SCRIPT,
     "virtual_server": VIRTUAL_SERVER,
     "real_server": REAL_SERVER,
 }
@@ -58,8 +55,11 @@ def read_keepalived(text: str, file: str, config_id: str | None = None, *, parti
         ConfigError: it is wrong, or has words that matter and that vrrpd has nothing for.
     """
     translation = Translation(file, _BLOCKS)
-    lines = Source(translation.problems, config_id).lines(text.removeprefix("\ufeff"), file)
-    statements = statements_of(lines, translation.problems)
+    source = Source(translation.problems, config_id)
+    statements = statements_of(source.lines(text.removeprefix("\ufeff"), file), translation.problems)
+    if source.first_condition and not source.is_named:
+        nobody = "no line is for it: vrrpd import --config-id names another, as keepalived -i does"
+        translation.remark(Statement([f"@{source.config_id}"], source.first_condition, ""), nobody)
     _translate(statements, translation)
     report = LocatedReport(translation)
     refused = [] if partial else translation.refused

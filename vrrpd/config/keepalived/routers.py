@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from ipaddress import ip_address
 from typing import Any
 
-from vrrpd.config.keepalived.programs import AS_WHOM, BY_STATE, notify, program
+from vrrpd.config.keepalived.programs import AS_VRRPD, BY_STATE, notify, program
 from vrrpd.config.keepalived.statements import Statement
 from vrrpd.config.keepalived.translation import (
     Target,
@@ -14,7 +14,7 @@ from vrrpd.config.keepalived.translation import (
     as_number,
     block_of,
     flag,
-    number,
+    merged,
     refuse,
     remark,
     same,
@@ -35,40 +35,39 @@ GARP_DEFAULTS: Mapping[str, str] = {
 HEARD_AT_ONCE = "a better master announces again as soon as it hears the worse one"
 ANNOUNCED_AT_ONCE = "a master that hears a worse one announces again at once"
 _NOT_YET = "vrrpd has no tracking of it, and who is master would change"
-_TRACK_OTHERWISE = "use track_script, with a program such as pgrep or test"
-_NO_REVERSE = "vrrpd has no reverse of a weight"
+_TRACK_OTHERWISE = "use a track_script: pgrep -x NAME, or test FILE"
 _NO_VMAC = "vrrpd has no virtual MAC: adverts and addresses come from the interface's own"
+_NO_REVERSE = "reverse: a weight is added while that is well, or taken while it is not"
 _EXCLUDED = "vrrpd advertises every address, and a keepalived drops adverts with others than its own list has"
 
 
+def _tracked(each: Statement, key: str, target: Target) -> object | None:
+    """`NAME [weight WEIGHT] [reverse|noreverse]`; None: it is not that."""
+    weight = each.values[1] if each.values[:1] == ["weight"] and len(each.values) > 1 else ""
+    more = each.values[2:] if weight else each.values
+    if more == ["reverse"]:
+        target.translation.refuse(each, _NO_REVERSE, "remove it")
+    elif more not in ([], ["noreverse"]):
+        wrong = f"{shown(' '.join(more))} is not understood"
+        target.translation.add(each, wrong, "use NAME, or NAME weight WEIGHT")
+    else:
+        return {key: each.word, "weight": as_number(weight)} if weight else each.word
+    return None
+
+
 def _track_interface(statement: Statement, target: Target) -> None:
-    others = []
+    entries: list[tuple[object, Statement]] = []
     for each in block_of(statement):
         if each.word == target.values.get("interface"):
             target.translation.remark(each, "it is the instance's own interface, which is tracked anyway")
-        else:
-            others.append(each)
-    _track("track_interface", "interface", others, statement, target)
+        elif (entry := _tracked(each, "interface", target)) is not None:
+            entries.append((entry, each))
+    target.put_list("track_interface", entries, statement)
 
 
 def _track_script(statement: Statement, target: Target) -> None:
-    _track("track_script", "script", block_of(statement), statement, target)
-
-
-def _track(key: str, name: str, tracked: list[Statement], statement: Statement, target: Target) -> None:
-    entries: list[tuple[object, Statement]] = []
-    for each in tracked:
-        weight = each.values[1] if each.values[:1] == ["weight"] and len(each.values) > 1 else ""
-        more = each.values[2:] if weight else each.values
-        if more == ["reverse"]:
-            target.translation.refuse(each, _NO_REVERSE, "use a weight of the other sign")
-        elif more not in ([], ["noreverse"]):
-            wrong = f"{shown(' '.join(more))} is not understood"
-            target.translation.add(each, wrong, f"use {name.upper()}, or {name.upper()} weight WEIGHT")
-        else:
-            entry: object = {name: each.word, "weight": as_number(weight)} if weight else each.word
-            entries.append((entry, each))
-    target.put_list(key, entries, statement)
+    entries = [(_tracked(each, "script", target), each) for each in block_of(statement)]
+    target.put_list("track_script", [entry for entry in entries if entry[0] is not None], statement)
 
 
 def _unicast_peer(statement: Statement, target: Target) -> None:
@@ -81,14 +80,15 @@ def _unicast_peer(statement: Statement, target: Target) -> None:
 
 
 _ADDRESS_REMARKS = {
-    "brd": "the kernel derives the broadcast address",
+    "brd": "vrrpd sets no broadcast address",
     "scope": "virtual addresses have global scope",
-    "preferred_lft": "virtual addresses are preferred as long as they are there",
+    "preferred_lft": "vrrpd deprecates IPv6 addresses, so that nothing comes from them by itself, and no others",
     "home": "vrrpd has no such flag",
     "mngtmpaddr": "vrrpd has no such flag",
     "autojoin": "vrrpd does not join a group for an address",
     "no_track": "a virtual address that somebody removes is put back",
 }
+_WITH_VALUE = ("dev", "label", "brd", "scope", "preferred_lft", "peer")
 _WITHOUT_VALUE = ("-nodad", "home", "mngtmpaddr", "noprefixroute", "autojoin", "no_track", "use_vmac")
 
 
@@ -116,8 +116,10 @@ def _address(statement: Statement, target: Target) -> object:
     entry: dict[str, Any] = {"address": statement.word}
     words = iter(statement.values)
     for word in words:
-        argument = None if word in _WITHOUT_VALUE else next(words, None)
-        if word not in _WITHOUT_VALUE and argument is None:
+        if word not in (*_WITH_VALUE, *_WITHOUT_VALUE):
+            raise Refused(f"{shown(word)} is not a known word of an address", "use dev, label or noprefixroute")
+        argument = next(words, None) if word in _WITH_VALUE else None
+        if word in _WITH_VALUE and argument is None:
             raise Refused(f"the value of {shown(word)} is missing", "add it")
         if word in ("dev", "label"):
             entry[word] = argument
@@ -126,11 +128,8 @@ def _address(statement: Statement, target: Target) -> object:
         elif word in ("use_vmac", "peer"):
             wrong = _NO_VMAC if word == "use_vmac" else "vrrpd has no point-to-point addresses"
             target.translation.refuse(statement, f"{word}: {wrong}", f"remove {word}")
-        elif word in _ADDRESS_REMARKS:
-            if (word, argument) != ("scope", "global"):
-                target.translation.remark(Statement([word], statement.place, word), _ADDRESS_REMARKS[word])
-        elif word != "-nodad":
-            raise Refused(f"{shown(word)} is not a known word of an address", "use dev, label or noprefixroute")
+        elif word in _ADDRESS_REMARKS and (word, argument) != ("scope", "global"):
+            target.translation.remark(Statement([word], statement.place, word), _ADDRESS_REMARKS[word])
     return entry if len(entry) > 1 else statement.word
 
 
@@ -141,13 +140,7 @@ def _version(address: str) -> int:
         return 0
 
 
-def _weight_of_script(statement: Statement, target: Target) -> None:
-    if statement.values[1:] == ["reverse"]:
-        target.translation.refuse(statement, _NO_REVERSE, "use a weight of the other sign")
-    else:
-        target.put("weight", number(statement), statement)
-
-
+_LISTS = ("virtual_ipaddress", "unicast_peer", "track_interface", "track_script")
 INSTANCE: Words = {
     "interface": to("interface", value),
     "virtual_router_id": to("virtual_router_id"),
@@ -169,7 +162,7 @@ INSTANCE: Words = {
         ("3",), refuse("a master may miss three adverts, as RFC 9568 has it", "remove it on all routers of the group")
     ),
     "unicast_ttl": unless(("255",), remark("adverts to peers leave with a TTL of 255")),
-    "unicast_fault_no_peer": remark("without unicast_peer adverts go to the multicast group"),
+    "unicast_fault_no_peer": same,  # see `translate_instance`
     "old_unicast_checksum": unless(("never",), refuse("it is of keepalived 1.3.6", "remove it on all routers")),
     "strict_mode": when_on(refuse("with it addresses answer nobody, which vrrpd cannot do", "remove it")),
     "no_accept": refuse("vrrpd cannot do without answering at its addresses", "remove it, and filter with a firewall"),
@@ -179,18 +172,22 @@ INSTANCE: Words = {
     "track_script": _track_script,
     **{word: refuse(_NOT_YET, _TRACK_OTHERWISE) for word in ("track_process", "track_file")},
     "track_bfd": refuse(_NOT_YET, "remove it, and use a shorter advert_int"),
-    **{word: refuse(_NO_VMAC, "remove it") for word in ("use_vmac", "use_vmac_addr", "use_ipvlan", "vrf")},
+    **{word: refuse(_NO_VMAC, "remove it") for word in ("use_vmac", "use_vmac_addr", "use_ipvlan")},
+    "vrf": refuse("vrrpd has no VRF", "remove it, and name the interface"),
     "virtual_ipaddress_excluded": refuse(
         _EXCLUDED, "put those of its family into virtual_ipaddress on all routers, others into an instance of their own"
     ),
     "virtual_routes": refuse("vrrpd moves addresses alone", "remove it, and set routes with notify"),
     "virtual_rules": refuse("vrrpd moves addresses alone", "remove it, and set rules with notify"),
-    "lvs_sync_daemon_interface": refuse(
-        "vrrpd starts no sync daemon, without which connections are not known to the next master",
-        "remove it, and call ipvsadm --start-daemon with notify",
+    **dict.fromkeys(
+        ("lvs_sync_daemon_interface", "lvs_sync_daemon_inteface"),  # the second is how it was written for years
+        refuse(
+            "vrrpd starts no sync daemon, without which connections are not known to the next master",
+            "remove it, and call ipvsadm --start-daemon with notify",
+        ),
     ),
     "notify_master_rx_lower_pri": refuse("vrrpd calls nothing when it hears a worse master", "remove it"),
-    "notify_deleted": remark("an instance that a reload removes is told as STOP"),
+    "notify_deleted": remark("vrrpd has no DELETED"),
     "notify_priority_changes": remark("priorities are told by status and metrics"),
     "vmac_xmit_base": remark("vrrpd has no virtual MAC"),
     "garp_lower_prio_delay": remark(ANNOUNCED_AT_ONCE),
@@ -207,12 +204,19 @@ INSTANCE: Words = {
 }
 
 
+def _weight(statement: Statement, target: Target) -> None:
+    if statement.values[1:] == ["reverse"]:
+        target.translation.refuse(statement, _NO_REVERSE, "remove it")
+    else:
+        target.put("weight", as_number(value(statement)), statement)
+
+
 SCRIPT: Words = {
     "script": program("script"),
     **{word: to(word) for word in ("interval", "timeout", "rise", "fall")},
-    "weight": _weight_of_script,
+    "weight": _weight,
     "init_fail": to("init_fail", flag),
-    "user": unless(("root", "root root"), remark(AS_WHOM)),
+    "user": unless(("root", "root root"), remark(AS_VRRPD)),
 }
 
 
@@ -229,7 +233,7 @@ def translate_instance(statement: Statement, translation: Translation, defaults:
     name, block = value(statement), block_of(statement)
     target = translation.append("vrrp_instance", statement)
     target.put("name", name, statement)
-    translate(block, INSTANCE, target, "vrrp_instance")
+    translate(merged(block, _LISTS), INSTANCE, target, "vrrp_instance")
     for word, key in GARP_DEFAULTS.items():
         if key not in target.seen and word in defaults.seen and key in defaults.values:
             target.put(key, defaults.values[key], defaults.seen[word])
@@ -237,6 +241,9 @@ def translate_instance(statement: Statement, translation: Translation, defaults:
         _min_garp(target, defaults)
     _preemption(target)
     _version_of_protocol(statement, target, defaults)
+    if "unicast_fault_no_peer" in target.seen and not target.values.get("unicast_peer"):
+        wrong, remedy = "without unicast_peer vrrpd speaks to the multicast group", "add unicast_peer, or remove it"
+        translation.refuse(target.seen["unicast_fault_no_peer"], wrong, remedy)
     if "track_interface" in target.seen:
         apply(_track_interface, target.seen["track_interface"], target)
     for word in ("notify", *BY_STATE):

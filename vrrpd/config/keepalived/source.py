@@ -48,8 +48,11 @@ class Source:
     """
 
     def __init__(self, problems: list[Problem], config_id: str | None = None) -> None:
+        self.first_condition: Place | None = None
+        self.is_named = False
+        """Whether a condition has named our `config_id`."""
         self._problems = problems
-        self._config_id = socket.gethostname().partition(".")[0] if config_id is None else config_id
+        self.config_id = socket.gethostname().partition(".")[0] if config_id is None else config_id
         self._definitions: dict[str, str] = {}
         self._open: str | None = None
         """The definition that the next line goes on with."""
@@ -102,7 +105,7 @@ class Source:
             raise ConfigError(self._problems)
         for _ in range(_SUBSTITUTIONS_MAX):
             if line.startswith("@"):
-                line = self._if_it_concerns_us(line)
+                line = self._if_it_concerns_us(line, place)
             elif found := _DEFINITION.fullmatch(line):
                 self._define(found[1], found[2])
                 return
@@ -134,11 +137,13 @@ class Source:
                 raise ConfigError(self._problems)
             yield Line(line, place)
 
-    def _if_it_concerns_us(self, line: str) -> str:
+    def _if_it_concerns_us(self, line: str, place: Place) -> str:
         condition = _CONDITION.fullmatch(line)
         assert condition
-        concerned = (condition[2] == self._config_id) is not bool(condition[1])
-        return condition[3] if concerned else ""
+        self.first_condition = self.first_condition or place
+        is_ours = condition[2] == self.config_id
+        self.is_named = self.is_named or is_ours
+        return condition[3] if is_ours is not bool(condition[1]) else ""
 
     def _define(self, name: str, value: str) -> None:
         if value.endswith("\\"):
@@ -162,7 +167,7 @@ class Source:
         if name == "_PWD":
             return str(Path(place.file).absolute().parent)
         if name == "_INSTANCE":
-            return self._config_id
+            return self.config_id
         if name == "_RANDOM":
             self._add(place, "${_RANDOM}", "it is another number at each reading", "write a number")
             return "0"

@@ -55,8 +55,9 @@ class Translation:
 
     @property
     def remarks(self) -> tuple[Remark, ...]:
-        """Each once, however often the words are there."""
-        return tuple(Remark(place, tuple(words), text) for text, (place, words) in self._remarks.items())
+        """Each once, however often the words are there, in the order of the file."""
+        found = (Remark(place, tuple(words), text) for text, (place, words) in self._remarks.items())
+        return tuple(sorted(found, key=lambda remark: remark.place))
 
     def remark(self, statement: Statement, text: str) -> None:
         """Say that a word means nothing here, or something else."""
@@ -267,6 +268,21 @@ def block_of(statement: Statement) -> list[Statement]:
     if statement.block is None:
         raise Refused("it has no block", 'write " {" after it, its words, and "}"')
     return statement.block
+
+
+def merged(block: Sequence[Statement], words: Sequence[str]) -> list[Statement]:
+    """The same where each of these words stands once: what several blocks of it have adds up, as in keepalived."""
+    found: list[Statement] = []
+    first: dict[str, Statement] = {}
+    for statement in block:
+        before = first.get(statement.word)
+        if before and before.block is not None and statement.block is not None:
+            before.block.extend(statement.block)
+        else:
+            found.append(statement)
+            if statement.word in words:
+                first[statement.word] = statement
+    return found
 
 
 def _problem(statement: Statement, wrong: str, remedy: str) -> Problem:
