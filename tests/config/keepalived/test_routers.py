@@ -208,13 +208,11 @@ def test_the_version_that_peers_must_have_is_told_once() -> None:
     assert told("version 3", head="") == []
 
 
-@pytest.mark.parametrize("head", ["", "global_defs {\nrouter_id x\n}\n"])
-def test_authentication_of_version_2_is_refused(head: str) -> None:
-    (line,) = said(instance("authentication {\nauth_type PASS\nauth_pass 1111\n}", head=head))
-    assert line.endswith(
-        "authentication: VRRPv3 has none, and vrrpd speaks VRRPv3 alone; "
-        "remove it, and set vrrp_version 3, on all routers of the group"
-    )
+@pytest.mark.parametrize("head", ["", GLOBAL])
+def test_authentication_is_left_out_with_a_word(head: str) -> None:
+    found = told("authentication {", "auth_type PASS", "auth_pass 1111", "}", head=head)
+    assert found[-1].startswith("authentication: VRRPv3 has none, so that it is left out")
+    assert any(SPEAKS_2 in line for line in found) is (not head)
 
 
 def test_the_version_of_an_instance_goes_before_that_of_all() -> None:
@@ -223,11 +221,6 @@ def test_the_version_of_an_instance_goes_before_that_of_all() -> None:
     other = instance("version 3", head="").replace("VI_1", "VI_2").replace("eth0", "eth1")
     (line,) = said(instance(head="global_defs {\nvrrp_version 2\n}\n") + other)
     assert line.startswith("keepalived.conf:2: vrrp_version: vrrpd speaks VRRPv3 alone")
-
-
-def test_authentication_beside_version_3_is_ignored_as_keepalived_does() -> None:
-    lines = ("authentication {", "auth_type PASS", "}")
-    assert told(*lines) == ["authentication: VRRPv3 has none, and keepalived ignores it"]
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ REFUSED: dict[str, set[str]] = {
     "IPv6": set(),
     "PING_CHECK": set(),
     "SMTP_CHECK": set(),
-    "SSL_GET": {"authentication"},
+    "SSL_GET": set(),
     "UDP_CHECK": set(),
     "conditional_conf": {"net_namespace", "use_vmac"},
     "fwmark": set(),
@@ -33,12 +33,12 @@ REFUSED: dict[str, set[str]] = {
     "track_interface": {"static_routes", "virtual_routes"},
     "virtual_server_group": set(),
     "virtualhost": set(),
-    "vrrp": {"authentication", "192.168.200.18"},  # the address stands twice
+    "vrrp": {"192.168.200.18"},  # the address stands twice
     "vrrp.localcheck": set() if shutil.which("killall") else {"script"},
-    "vrrp.lvs_syncd": {"authentication", "lvs_sync_daemon_interface", "vrrp_sync_group"},
+    "vrrp.lvs_syncd": {"lvs_sync_daemon_interface", "vrrp_sync_group"},
     "vrrp.routes": {"static_routes", "virtual_routes"},
     "vrrp.rules": {"static_rules", "virtual_rules"},
-    "vrrp.scripts": {"authentication", "vrrp_sync_group"},
+    "vrrp.scripts": {"vrrp_sync_group"},
     "vrrp.static_ipaddress": {"static_ipaddress", "virtual_routes"},
     "vrrp.sync": {"vrrp_sync_group"},
 }

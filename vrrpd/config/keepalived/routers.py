@@ -290,8 +290,5 @@ def _version_of_protocol(statement: Statement, target: Target, defaults: Target)
             Statement(["vrrp_instance"], statement.place, ""), f"{text} router that stays with keepalived"
         )
     authentication = target.seen.get("authentication")
-    if authentication and is_3:
-        translation.remark(authentication, "VRRPv3 has none, and keepalived ignores it")
-    elif authentication:
-        wrong = "VRRPv3 has none, and vrrpd speaks VRRPv3 alone"
-        translation.refuse(authentication, wrong, "remove it, and set vrrp_version 3, on all routers of the group")
+    if authentication:
+        translation.remark(authentication, "VRRPv3 has none, so that it is left out, as keepalived does with version 3")
