@@ -48,6 +48,7 @@ KEYS = (
     | st.integers(0, (1 << 32) - 1).map(lambda number: str(IPv4Address(number)))
 )
 VALUES = st.sampled_from(["", "default/web", "default/db:NAT", "kube-system/dns:DR\n", "default/gone", "a/b:PROXY"])
+BINARY = st.lists(KEYS, max_size=1).map(tuple)
 ANNOTATIONS = st.dictionaries(
     st.sampled_from(["scheduler", "method", "persistence-timeout"]).map(lambda key: f"vrrpd.io/{key}"),
     st.sampled_from(["rr", "sh", "DR", "NAT", "PROXY", "0", "60", "99999999999", "²", ""]) | st.text(max_size=5),
@@ -61,6 +62,8 @@ SERVICES = st.builds(
     st.booleans(),
     ANNOTATIONS,
     st.lists(ADDRESSES, max_size=1).map(tuple),
+    st.lists(ADDRESSES, max_size=1).map(tuple),
+    st.booleans(),
 )
 ENDPOINTS = st.builds(Endpoint, ADDRESSES, st.booleans(), st.booleans(), st.booleans(), NODE_NAMES)
 SLICES = st.builds(
@@ -80,7 +83,7 @@ NODES = st.builds(
 )
 SNAPSHOTS = st.builds(
     Snapshot,
-    st.none() | st.builds(ConfigMap, st.just(OPTIONS.config_map), st.dictionaries(KEYS, VALUES, max_size=6)),
+    st.none() | st.builds(ConfigMap, st.just(OPTIONS.config_map), st.dictionaries(KEYS, VALUES, max_size=6), BINARY),
     st.lists(SERVICES, max_size=3).map(lambda services: {service.name: service for service in services}),
     st.dictionaries(SERVICE_NAMES, st.lists(SLICES, max_size=2).map(tuple)),
     st.lists(NODES, max_size=4).map(lambda nodes: {node.name: node for node in nodes}),

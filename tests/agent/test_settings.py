@@ -83,6 +83,7 @@ def test_all_the_others() -> None:
         ("--iface=a/b", '"a/b" cannot be the name of an interface'),
         ("--http-port=65536", "65536 is out of range; use 0-65535"),
         ("--apiserver-host=192.0.2.1", '"192.0.2.1" is no URL; use https://HOST:PORT'),
+        ("--vrrp-version=2", "vrrpd does not speak VRRPv2; have all nodes speak VRRPv3 first, and use 3"),
         ("--proxy-protocol-mode", "this release does not do the PROXY protocol yet"),
         ("--spread=7", '"7" is no range of VRIDs; use FIRST-LAST'),
         ("--spread=9-3", '"9-3" ends before it begins; use 3-9'),
@@ -106,6 +107,24 @@ def test_all_of_it_is_said_at_once_and_the_exit_code_is_2(capsys: pytest.Capture
     assert main(["agent", "--vrid=300", "--spread=9-3"]) == 2
     told = capsys.readouterr().err
     assert all(f"--{flag}: " in told for flag in ("services-configmap", "vrid", "spread", "node-name"))
+
+
+def test_what_there_is_not_is_said_with_the_rest(capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ("--vrid=300", "--use-unicasts", "--watch-all=true", "-nonsense", "stray", "--vrrp-version=2")
+    assert main(["agent", *arguments]) == 2
+    told = capsys.readouterr().err
+    assert "--use-unicasts: there is no such flag; use --use-unicast\n" in told
+    assert "--watch-all: there is no such flag; see `vrrpd agent --help`\n" in told
+    assert "-nonsense: there is no such flag" in told
+    assert '"stray": it belongs to no flag' in told
+    assert "--vrrp-version: vrrpd does not speak VRRPv2" in told
+    assert all(f"--{flag}: " in told for flag in ("services-configmap", "vrid", "node-name"))
+
+
+def test_a_command_that_does_not_know_something_shows_its_own_usage(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["check", "--nonsense"])
+    assert capsys.readouterr().err.startswith("usage: vrrpd check ")
 
 
 def test_it_must_be_said_which_node_this_is() -> None:

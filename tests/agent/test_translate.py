@@ -20,7 +20,7 @@ from tests.agent.cluster import (
     translated,
 )
 from tests.config.accepted import accepted
-from vrrpd.agent.objects import Endpoint, Node, Snapshot
+from vrrpd.agent.objects import Endpoint, Node, ServicePort, Snapshot
 from vrrpd.agent.translate import Translator
 from vrrpd.config.addresses import link_local_of
 from vrrpd.config.model import Config, VrrpInstance
@@ -99,6 +99,17 @@ def test_an_excluded_node_takes_no_part() -> None:
 def test_the_pods_node_selector_says_who_takes_part() -> None:
     nodes = NODES | {"bs-01": Node("bs-01")} | {"bs-02": replace(NODES["bs-02"], labels={"type": "worker"})}
     assert only(snapshot({VIP: ""}, nodes=nodes), node_selector={"type": "worker"}).priority == 100
+
+
+@pytest.mark.parametrize("options", [{}, {"spread": (60, 69)}, {"unicast": True}])
+def test_a_node_that_is_not_there_any_more_is_told_from_one_that_is_not_selected(options: dict[str, object]) -> None:
+    left = {name: node for name, node in NODES.items() if name != "bs-02"}
+    (gone,) = said(snapshot({VIP: "", "2001-db8--10": ""}, nodes=left), **options)
+    assert gone.startswith("Node bs-02: there is no such node any more: ")
+    worker = {name: replace(node, labels={"type": "worker"}) for name, node in left.items()}
+    others = snapshot({VIP: ""}, nodes=worker | {"bs-02": NODES["bs-02"]})
+    (other,) = said(others, node_selector={"type": "worker"}, **options)
+    assert other.startswith("Node bs-02: it is not among the nodes that the pod's nodeSelector matches: ")
 
 
 @pytest.mark.parametrize("spread", [None, (60, 69)])
@@ -220,8 +231,10 @@ def test_peers_are_inside_the_cluster_and_follow_the_nodes() -> None:
     assert [*map(str, instance.unicast_peer)] == ["172.16.40.11", "172.16.40.13"]
     left = {name: node for name, node in NODES.items() if name != "bs-03"}
     left["bs-01"] = replace(NODES["bs-01"], labels=EXCLUDE)
-    (instance,) = clean(snapshot({VIP: ""}, nodes=left), unicast=True).config.instances
-    assert (instance.unicast_src_ip, instance.unicast_peer) == (None, ())  # it is alone
+    alone = translated(snapshot({VIP: ""}, nodes=left), unicast=True)
+    assert (alone.config.instances[0].unicast_src_ip, alone.config.instances[0].unicast_peer) == (None, ())
+    wrong = "Node bs-02: no other node that takes part has an IPv4 address: adverts go to the multicast group"
+    assert [str(problem).partition(";")[0] for problem in alone.problems] == [wrong]
 
 
 def test_a_node_that_nobody_would_hear_takes_no_part() -> None:
@@ -260,3 +273,28 @@ def test_what_kube_proxy_serves_is_held_and_left_to_it() -> None:
     )
     clean(snapshot({VIP: ""}, service=theirs))  # who says nothing means that
     assert clean(snapshot({"172.16.40.34": "default/web"}, service=theirs)).config.virtual_servers
+
+
+@pytest.mark.parametrize("value", ["", "default/web"])
+def test_a_cluster_ip_is_held_and_said_to_be_one(value: str) -> None:
+    theirs = replace(SERVICE, cluster=(VIP, "2001:db8::100"))
+    translation = translated(snapshot({VIP: value, "2001-db8--100": value}, service=theirs))
+    assert len(translation.config.instances) == 2
+    assert not translation.config.virtual_servers
+    assert [str(problem).partition(" of service")[0] for problem in translation.problems] == [
+        f"ConfigMap default/vip-configmap: {key}: it is the cluster IP" for key in (VIP, "2001-db8--100")
+    ]
+
+
+def test_binary_data_is_no_entry_and_said_to_be_none() -> None:
+    cluster = snapshot({VIP: ""})
+    assert cluster.config_map
+    cluster = replace(cluster, config_map=replace(cluster.config_map, binary=("172.16.40.34",)))
+    (problem,) = said(cluster)
+    assert problem.startswith("ConfigMap default/vip-configmap: 172.16.40.34: it is in binaryData")
+
+
+@pytest.mark.parametrize("ports", [(), SERVICE.ports])
+def test_a_name_elsewhere_serves_nobody(ports: tuple[ServicePort, ...]) -> None:
+    (problem,) = said(snapshot({VIP: "default/web"}, replace(SERVICE, ports=ports, named=True), ()))
+    assert problem.startswith("Service default/web: it is of type ExternalName, a name without endpoints")

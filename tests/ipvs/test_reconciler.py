@@ -4,6 +4,7 @@ import errno
 import os
 from collections.abc import Iterator, Sequence
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
@@ -44,7 +45,7 @@ class RefusingKernel:
                 try:
                     self.real.take(step)
                 except (AssertionError, KeyError):
-                    number = errno.ESRCH
+                    number = errno.EEXIST if isinstance(step, AddVirtualServer) else errno.ESRCH
             if number:
                 failed.append((step, OSError(number, os.strerror(number))))
         return failed
@@ -61,14 +62,15 @@ def http(*real_servers: RealServer) -> VirtualServer:
 @given(st.lists(st.tuples(tables(), st.none() | tables()), min_size=1, max_size=5), tables())
 def test_whatever_others_do_ours_gets_right(changes: list[tuple[Table, Table | None]], before: Table) -> None:
     kernel = RefusingKernel(before)
-    reconciler = Reconciler(kernel)
+    reconciler = Reconciler(kernel, known=True)
     for desired, vandalised in changes:
         if vandalised is not None:
             kernel.real.servers = dict(vandalised)
+        theirs = {key: server for key, server in kernel.real.servers.items() if key not in reconciler.ours}
         reconciler.want(desired)
         resync(reconciler)
-        assert not reconciler.refusals
-        assert {key: kernel.real.servers[key] for key in desired} == desired
+        assert {refusal.step.server.key for refusal in reconciler.refusals} == theirs.keys() & desired.keys()  # type: ignore[union-attr]
+        assert kernel.real.servers == {**desired, **theirs}
         drift = reconciler.drift
         assert resync(reconciler) == 0
         assert reconciler.drift == drift
@@ -119,6 +121,54 @@ def test_what_an_earlier_life_left_is_adopted_in_place() -> None:
     assert reconciler.want({HTTP: http(RealServer(FIRST), RealServer(SECOND))}) == 2
     assert [*kernel.real.servers] == [HTTP]
     assert [*kernel.real.servers[HTTP].real_servers] == [FIRST, SECOND]
+
+
+ALIKE = http(RealServer(FIRST))
+UNLIKE = VirtualServer(HTTP, "rr")
+
+
+@pytest.mark.parametrize(("theirs", "known"), [(UNLIKE, False), (UNLIKE, True), (ALIKE, True)])
+def test_what_others_have_stays_theirs_and_is_told_until_they_remove_it(theirs: VirtualServer, known: bool) -> None:
+    kernel = RefusingKernel({HTTP: theirs})
+    reconciler = Reconciler(kernel, known=known)
+    wanted = {HTTP: http(RealServer(SECOND)), DNS: virtual_server(DNS)}
+    for _ in range(2):
+        reconciler.want(wanted)
+        assert kernel.real.servers == {HTTP: theirs, DNS: wanted[DNS]}
+        assert resync(reconciler) == 0
+        (refusal,) = reconciler.refusals
+        assert str(refusal).startswith(f"AddVirtualServer {HTTP} with the scheduler wlc: there is one that is not ours")
+        assert ({*reconciler.ours}, {*reconciler.theirs}, reconciler.drift) == ({DNS}, {HTTP}, 0)
+    reconciler.want({})
+    assert kernel.real.servers == {HTTP: theirs}
+    assert not reconciler.refusals
+    reconciler.want(wanted)
+    kernel.real.take(RemoveVirtualServer(HTTP))
+    resync(reconciler)
+    assert kernel.real.servers == wanted
+    assert (reconciler.refusals, reconciler.ours) == ((), {HTTP, DNS})
+
+
+def test_what_others_have_put_there_meanwhile_is_not_touched() -> None:
+    kernel = RefusingKernel({})
+    reconciler = Reconciler(kernel)
+    reconciler.want({DNS: virtual_server(DNS)})
+    kernel.real.servers[HTTP] = ALIKE
+    wanted = {HTTP: http(RealServer(SECOND)), DNS: virtual_server(DNS, (RealServer(SECOND),))}
+    reconciler.want(wanted)
+    assert kernel.real.servers == {HTTP: ALIKE, DNS: wanted[DNS]}
+    assert len(reconciler.refusals) == 1
+    reconciler.want({})
+    assert kernel.real.servers == {HTTP: ALIKE}
+
+
+def test_what_looks_like_ours_is_taken_over_where_an_earlier_life_could_leave_no_word() -> None:
+    kernel = RefusingKernel({HTTP: ALIKE})
+    reconciler = Reconciler(kernel, known=False)
+    reconciler.want({HTTP: http(RealServer(SECOND))})
+    assert kernel.real.servers == {HTTP: http(RealServer(SECOND))}
+    reconciler.want({})
+    assert not kernel.real.servers
 
 
 def test_drift_is_counted_and_mended() -> None:

@@ -1,12 +1,14 @@
 """One API server for all tests of this directory."""
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
+from tests.kube import manifests
+from tests.kube.nodes import Gateway, Nodes
 from tests.kube.server import ApiServer
-from tests.peers import network, pytest_runtest_makereport
+from tests.peers import Network, network, pytest_runtest_makereport
 from vrrpd.agent.connection import Access
 
 __all__ = ["network", "pytest_runtest_makereport"]
@@ -38,3 +40,31 @@ def namespace(api: ApiServer, request: pytest.FixtureRequest) -> str:
 def admin(api: ApiServer) -> Access:
     """One who may read everything."""
     return Access(kubeconfig=str(api.kubeconfig()))
+
+
+Rights = dict[str, object]
+WithRights = Callable[..., Nodes]
+
+
+@pytest.fixture
+def with_rights(network: Network, api: ApiServer, namespace: str) -> Iterator[WithRights]:
+    """Makes nodes whose agents have certain rights, and no others."""
+    with Gateway(api) as gateway:
+
+        def make(*rights: Rights) -> Nodes:
+            token = api.account(namespace, "vrrpd", *rights)
+            return Nodes(network, api, gateway, namespace, api.kubeconfig(token))
+
+        yield make
+
+
+@pytest.fixture
+def nodes(with_rights: WithRights) -> Nodes:
+    """Agents with the rights that they ask for."""
+    return with_rights(*manifests.RIGHTS)
+
+
+@pytest.fixture
+def tutorial(with_rights: WithRights) -> Nodes:
+    """Agents with the rights of kube-keepalived-vip's tutorial."""
+    return with_rights(manifests.NARROW)

@@ -14,7 +14,7 @@ from typing import Any, Self
 from benchmarks.peers import Keepalived
 from tests.kube import manifests
 from tests.kube.server import ApiServer
-from tests.peers import Network, eventually
+from tests.peers import DEADLINE, Network, eventually
 from vrrpd.lan.daemons import RouterSettings, Vrrpd
 from vrrpd.lan.hosts import Host
 from vrrpd.supervisor.control import ControlError
@@ -247,3 +247,12 @@ def one_master(agents: Sequence[Agent]) -> Agent:
         return [agents[states.index("MASTER")]] if settled else []
 
     return eventually(masters, "one MASTER")[0]
+
+
+def start_alone(nodes: Nodes, *flags: str, **environment: str) -> Agent:
+    """An agent that is MASTER soon."""
+    host = nodes.node("bs-01")
+    agent = nodes.agent(host, "--advert-int=0.05", *flags, environment={"NODE_NAME": "bs-01", **environment})
+    agent.start()
+    agent.wait_until("MASTER", DEADLINE)
+    return agent

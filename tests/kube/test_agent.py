@@ -5,15 +5,14 @@ import signal
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.kube import manifests
-from tests.kube.nodes import ROUTER, VIP, Agent, Gateway, Nodes, OldNode, one_master
-from tests.kube.server import ApiServer
-from tests.peers import DEADLINE, Network, eventually, wait_served_by
+from tests.kube.conftest import Rights, WithRights
+from tests.kube.nodes import ROUTER, VIP, Agent, Nodes, OldNode, one_master, start_alone
+from tests.peers import DEADLINE, eventually, wait_served_by
 from vrrpd.agent.watcher import WINDOW
 from vrrpd.lan.capture import Capture
 from vrrpd.lan.probe import Prober
@@ -23,43 +22,6 @@ pytestmark = [pytest.mark.kube, pytest.mark.namespaces]
 
 OTHER = "192.0.2.101"
 SLICE = "/apis/discovery.k8s.io/v1/namespaces/{}/endpointslices"
-
-
-Rights = dict[str, object]
-WithRights = Callable[..., Nodes]
-
-
-@pytest.fixture
-def with_rights(network: Network, api: ApiServer, namespace: str) -> Iterator[WithRights]:
-    """Makes nodes whose agents have certain rights, and no others."""
-    with Gateway(api) as gateway:
-
-        def make(*rights: Rights) -> Nodes:
-            token = api.account(namespace, "vrrpd", *rights)
-            return Nodes(network, api, gateway, namespace, api.kubeconfig(token))
-
-        yield make
-
-
-@pytest.fixture
-def nodes(with_rights: WithRights) -> Nodes:
-    """Agents with the rights that they ask for."""
-    return with_rights(*manifests.RIGHTS)
-
-
-@pytest.fixture
-def tutorial(with_rights: WithRights) -> Nodes:
-    """Agents with the rights of kube-keepalived-vip's tutorial."""
-    return with_rights(manifests.NARROW)
-
-
-def start_alone(nodes: Nodes, *flags: str, **environment: str) -> Agent:
-    """An agent that is MASTER soon."""
-    host = nodes.node("bs-01")
-    agent = nodes.agent(host, "--advert-int=0.05", *flags, environment={"NODE_NAME": "bs-01", **environment})
-    agent.start()
-    agent.wait_until("MASTER", DEADLINE)
-    return agent
 
 
 def asked(agent: Agent, page: str) -> str:
@@ -240,6 +202,30 @@ def test_what_is_wrong_is_in_the_log_and_in_events_and_the_rest_goes_on(nodes: N
     eventually(lambda: [each["count"] for each in nodes.events() if "192.0.2.999" in each["message"]] == [2], "count")
     assert entry[0]["involvedObject"]["name"] == "vip-configmap"
     assert any("192.0.2.999" in problem for problem in master.status()["kubernetes"]["problems"])
+
+
+def test_what_of_services_cannot_be_served_is_told(nodes: Nodes) -> None:
+    api, namespace = nodes.api, nodes.namespace
+    made = api.apply(f"{nodes.core}/services", manifests.service("web", ipFamilyPolicy="PreferDualStack"))
+    cluster_ip, cluster_ip6 = made["spec"]["clusterIPs"]
+    api.apply(f"{nodes.core}/services", manifests.service("name", type="ExternalName", externalName="example.com"))
+    nodes.vips(**{VIP: f"{namespace}/name", cluster_ip: f"{namespace}/web", cluster_ip6.replace(":", "-"): ""})
+    binary = {"binaryData": {OTHER: "AA=="}}
+    api.request("PATCH", f"{nodes.core}/configmaps/vip-configmap", binary)
+    agent = start_alone(nodes, "--use-unicast")
+    where = f"ConfigMap {nodes.config_map}"
+    for told in (
+        f"{where}: {cluster_ip}: it is the cluster IP of service {namespace}/web",
+        f"{where}: {cluster_ip6.replace(':', '-')}: it is the cluster IP of service {namespace}/web",
+        f"{where}: {OTHER}: it is in binaryData",
+        f"Service {namespace}/name: it is of type ExternalName",
+        "Node bs-01: no other node that takes part has an IPv4 address: adverts go to the multicast group",
+    ):
+        eventually(lambda told=told: told in agent.log, told)  # type: ignore[misc]
+        eventually(lambda told=told: any(told in each["message"] for each in nodes.events()), told)  # type: ignore[misc]
+    assert agent.host.has_address(VIP)
+    assert agent.host.has_address(cluster_ip)
+    assert agent.host.has_address(cluster_ip6)
 
 
 @pytest.mark.parametrize(

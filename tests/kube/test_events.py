@@ -28,6 +28,7 @@ class Server:
         self.news = asyncio.Event()
         self.refusal = 0
         """The status of all answers; 0: as things are."""
+        self.may_patch = True
 
     async def create(self, request: web.Request) -> web.Response:
         self._note("create")
@@ -43,6 +44,8 @@ class Server:
     async def patch(self, request: web.Request) -> web.Response:
         self._note("patch")
         assert request.content_type == "application/merge-patch+json"
+        if not self.may_patch:
+            return web.json_response({"message": 'User "u" cannot patch'}, status=403)
         if request.match_info["name"] not in self.events:
             return web.json_response({"message": "not found"}, status=404)
         self.events[request.match_info["name"]].update(await request.json())
@@ -186,6 +189,24 @@ def test_a_right_that_is_missing_is_told_once_and_needs_no_restart(caplog: pytes
         asyncio.run(story())
     (record,) = caplog.records
     assert events.RULE in record.getMessage()
+
+
+def test_each_verb_that_is_missing_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    async def story() -> None:
+        server = Server()
+        server.may_patch = False
+        async with server.serving() as connection, Recording(connection) as recorder:
+            expected = []
+            for number, verb in enumerate(("create", "patch", "patch")):
+                for message, asked in (("again", verb), (str(number), "create")):
+                    recorder.say(Saying("Master", message))
+                    expected.append(asked)
+                    await until(server, *expected)
+
+    with caplog.at_level(logging.WARNING):
+        asyncio.run(story())
+    (record,) = caplog.records
+    assert record.getMessage().startswith('User "u" may not patch events: needs this rule')
 
 
 def test_what_is_said_while_the_api_server_is_away_is_written_when_it_is_back(

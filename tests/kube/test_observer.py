@@ -285,6 +285,30 @@ def test_a_verb_that_is_missing_is_named_and_the_others_go_on(
         assert told == [f"{user} may not watch nodes: needs this rule of a ClusterRole: {rule}"]
 
 
+@pytest.mark.parametrize("resource", ["configmaps", "services", "endpointslices", "nodes"])
+@pytest.mark.parametrize("verb", ["get", "list", "watch"])
+def test_each_verb_that_is_missing_is_named(
+    cluster: Cluster, namespace: str, resource: str, verb: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    groups = dict.fromkeys(("configmaps", "services", "nodes"), "") | {"endpointslices": "discovery.k8s.io"}
+    verbs = {each: [other for other in manifests.READ if (each, other) != (resource, verb)] for each in groups}
+    rules = [manifests.rule(group, each, verbs=verbs[each]) for each, group in groups.items()]
+    token = cluster.api.account(namespace, f"without-{verb}-{resource}", *rules)
+    access = Access(kubeconfig=str(cluster.api.kubeconfig(token)))
+    with Observing(access, (namespace, "vips"), watch_namespace=namespace) as observing:
+        if verb != "list":
+            observing.until(lambda _: True)
+        (status,) = [each for each in observing.observer.status if each.resource.partition(".")[0] == resource]
+        told = [record.message for record in caplog.records if record.levelname == "WARNING"]
+        if verb == "get":  # which is granted along with the others, and not needed
+            assert not told
+            return
+        eventually(lambda: bool(observing.status(status.resource).reason), "what was waited for")
+        told = [record.message for record in caplog.records if f"may not {verb} {status.resource}: " in record.message]
+        rule = f'{{apiGroups: ["{groups[resource]}"], resources: ["{resource}"], verbs: ["get", "list", "watch"]}}'
+        assert rule in told[0]
+
+
 @pytest.mark.parametrize("missing", ["configmaps", "services", "endpointslices", "nodes"])
 def test_there_is_no_snapshot_before_everything_may_be_read(cluster: Cluster, namespace: str, missing: str) -> None:
     rules = {plural: manifests.rule("", plural) for plural in ("configmaps", "services", "nodes")}

@@ -83,18 +83,38 @@ def test_all_that_is_sent_is_read() -> None:
     )
     assert parse.node(NODE) == Node("n1", ("203.0.113.1",), ("192.0.2.1", "2001:db8::1"), {"a": "b"})
     assert parse.config_map(CONFIG_MAP).data == {"192.0.2.1": ""}
+    assert parse.config_map(CONFIG_MAP).binary == ("x",)
     assert parse.pod(POD) == Pod(("n", "a"), "n1", {"a": "b"})
     assert parse.pod({"metadata": META, "spec": {"nodeName": None}}) == Pod(("n", "a"), "", {})
 
 
 def test_the_addresses_of_a_service_outside_the_cluster_are_read() -> None:
-    spec = {"externalIPs": ["192.0.2.1"], "clusterIP": "10.96.0.1"}
+    spec = {"externalIPs": ["192.0.2.1", "2001:DB8:0::1"], "clusterIP": "10.96.0.1"}
     ingress = [{"ip": "192.0.2.2"}, {"hostname": "lb.example.com"}]
     read = parse.service({"metadata": META, "spec": spec, "status": {"loadBalancer": {"ingress": ingress}}})
-    assert read.external == ("192.0.2.1", "192.0.2.2")
+    assert read.external == ("192.0.2.1", "2001:db8::1", "192.0.2.2")
     nothing: list[Any] = [None, {}, {"loadBalancer": None}, {"loadBalancer": {}}, {"loadBalancer": {"ingress": None}}]
     for status in nothing:
         assert parse.service({"metadata": META, "spec": {}, "status": status}).external == ()
+
+
+@pytest.mark.parametrize(
+    ("spec", "addresses"),
+    [
+        ({"clusterIP": "10.96.0.1", "clusterIPs": ["10.96.0.1", "FD00::0:1"]}, ("10.96.0.1", "fd00::1")),
+        ({"clusterIP": "10.96.0.1"}, ("10.96.0.1",)),
+        ({"clusterIP": "None", "clusterIPs": ["None"]}, ()),
+        ({"clusterIP": "", "clusterIPs": None}, ()),
+    ],
+    ids=["dual stack", "one", "headless", "none"],
+)
+def test_the_addresses_of_a_service_inside_the_cluster_are_read(spec: Any, addresses: tuple[str, ...]) -> None:
+    assert parse.service({"metadata": META, "spec": spec}).cluster == addresses
+
+
+def test_a_service_that_is_a_name_elsewhere_is_known_as_such() -> None:
+    spec = {"type": "ExternalName", "externalName": "web.example.com"}
+    assert parse.service({"metadata": META, "spec": spec}) == Service(("n", "a"), named=True)
 
 
 @pytest.mark.parametrize(("read", "example"), EXAMPLES, ids=lambda value: getattr(value, "__name__", ""))

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import ssl
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -50,6 +51,12 @@ class RefusedError(Exception):
         self.status = status
         self.message = message
         self.retry_after = retry_after
+
+    @property
+    def asker(self) -> str:
+        """Who was refused, as the API server knows it."""
+        found = re.search(r'User "[^"]+"', self.message)
+        return found[0] if found else "the agent"
 
 
 class _Status(Struct):

@@ -71,7 +71,10 @@ class Recorder:
         self._counts: OrderedDict[str, int] = OrderedDict()
         self._tokens = float(BURST)
         self._filled = clock()
-        self._told = ""
+        self._asked = ""
+        """The verb of the last request."""
+        self._told: dict[str, str] = {}
+        """Why one fails, by its verb."""
 
     def about(self, config_map: ConfigMap | None) -> None:
         """This is the ConfigMap now; of one that is gone the last is remembered."""
@@ -113,7 +116,7 @@ class Recorder:
                 self._news.clear()
             try:
                 await self._write(saying)
-                self._told = ""
+                self._told.pop(self._asked, None)
             except RefusedError as error:
                 self._failed(error)
             except (AccessError, UnreachableError) as error:
@@ -138,7 +141,7 @@ class Recorder:
         count = self._counts.get(name, 0) + 1
         if count == 1:
             try:
-                await self._connection.create(path, self._body(name, saying, now), _LIMITS)
+                await self._create(path, self._body(name, saying, now))
             except RefusedError as error:
                 if error.status != 409:
                     raise
@@ -146,17 +149,22 @@ class Recorder:
         if count > 1:
             try:
                 change = {"count": count, "lastTimestamp": now}
+                self._asked = "patch"
                 await self._connection.merge(f"{path}/{name}", change, _LIMITS)
             except RefusedError as error:
                 if error.status != 404:
                     raise
                 self._counts.pop(name, None)  # it has expired
-                await self._connection.create(path, self._body(name, saying, now), _LIMITS)
+                await self._create(path, self._body(name, saying, now))
                 count = 1
         self._counts[name] = count
         self._counts.move_to_end(name)
         if len(self._counts) > _KNOWN_MAX:
             self._counts.popitem(last=False)
+
+    async def _create(self, path: str, body: dict[str, Any]) -> None:
+        self._asked = "create"
+        await self._connection.create(path, body, _LIMITS)
 
     def _body(self, name: str, saying: Saying, now: str) -> dict[str, Any]:
         namespace, own = self._name
@@ -183,12 +191,13 @@ class Recorder:
 
     def _failed(self, error: Exception) -> None:
         if isinstance(error, RefusedError) and error.status == 403:
-            told = f"may not write Events: needs this rule of a ClusterRole: {RULE}; until then the log alone tells"
+            rule = f"needs this rule of a ClusterRole: {RULE}"
+            told = f"{error.asker} may not {self._asked} events: {rule}; until then the log alone tells"
         else:
-            told = f"cannot write Events: {error}"
-        if told != self._told:
+            told = f"cannot {self._asked} events: {error}"
+        if told != self._told.get(self._asked):
             log.warning("%s", told)
-            self._told = told
+            self._told[self._asked] = told
 
 
 def _name_of(about: ConfigMap, saying: Saying) -> str:

@@ -5,7 +5,7 @@ InternalIP first, so that a node which has both finds itself nowhere and every p
 And the list of nodes is the current one, of which excluded nodes are no part.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from ipaddress import ip_address
 
 from msgspec import Struct
@@ -83,10 +83,13 @@ def rank(name: str, taking_part: Iterable[Node], family: Family) -> Rank:
     return Rank(PRIORITY_LAST, Problem(where, "", wrong, "choose fewer nodes with the pod's nodeSelector"))
 
 
-def problem_of_stranger(name: str, taking_part: Iterable[str]) -> Problem | None:
-    """What is to be said of a node that runs the pod and is not among those that take part."""
+def problem_of_stranger(name: str, taking_part: Iterable[str], nodes: Collection[str] = ()) -> Problem | None:
+    """What is to be said of a node that runs the pod and is not among those that take part; `nodes`: all there are."""
     if name in taking_part:
         return None
+    if nodes and name not in nodes:
+        wrong = "there is no such node any more: its priority is the lowest"
+        return Problem(f"Node {name}", "", wrong, "if it has another name now, restart the pod, or say --node-name")
     wrong = "it is not among the nodes that the pod's nodeSelector matches: its priority is the lowest"
     return Problem(f"Node {name}", "", wrong, "give it the labels of the selector, or let the agent list nodes")
 

@@ -16,6 +16,8 @@ class ConfigMap(Struct, frozen=True):
 
     name: Name
     data: Mapping[str, str]
+    binary: tuple[str, ...] = ()
+    """The keys of its `binaryData`."""
     uid: str = ""
     resource_version: str = ""
 
@@ -41,8 +43,12 @@ class Service(Struct, frozen=True):
     """`externalTrafficPolicy: Local`: endpoints on this node alone, which see the clients' addresses."""
     annotations: Mapping[str, str] = {}
     """Those that begin with `vrrpd.io/`."""
+    cluster: tuple[str, ...] = ()
+    """Its cluster IPs, as `str` of an address has them; none for a headless one."""
     external: tuple[str, ...] = ()
-    """Addresses outside the cluster that kube-proxy serves it at: externalIPs, and those of a load balancer."""
+    """Addresses outside the cluster that kube-proxy serves it at: externalIPs, and a load balancer's; likewise."""
+    named: bool = False
+    """`type: ExternalName`: a name elsewhere, without endpoints."""
 
 
 class Endpoint(Struct, frozen=True):

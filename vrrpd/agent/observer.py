@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from operator import attrgetter
 from typing import Any, Final
@@ -50,6 +50,7 @@ class Observer:
         self._name = config_map
         self._publish_to = changed
         self._dirty: set[str] = set()
+        self._by_service = SlicesByService()
         self._publication: asyncio.Handle | None = None
         self._tasks: asyncio.TaskGroup | None = None
         everywhere = (watch_namespace, "")
@@ -137,7 +138,7 @@ class Observer:
         snapshot = Snapshot(
             config_map=self._config_maps.objects.get(self._name),
             services=last.services if last and "services" not in dirty else dict(self._services.objects),
-            slices=last.slices if last and "slices" not in dirty else _by_service(source.objects.values(), last),
+            slices=last.slices if last and "slices" not in dirty else self._by_service.after(source.objects),
             nodes=last.nodes if last and "nodes" not in dirty else {n.name: n for n in self._nodes.objects.values()},
         )
         self._dirty = set()
@@ -146,14 +147,35 @@ class Observer:
             self._publish_to(snapshot)
 
 
-def _by_service(
-    parsed: Iterable[tuple[EndpointSlice, ...]], last: Snapshot | None
-) -> Mapping[Name, tuple[EndpointSlice, ...]]:
-    """Slices by service, in the order of their names; where they are as before so is the tuple."""
-    groups: dict[Name, list[EndpointSlice]] = {}
-    for slices in parsed:
-        for one in slices:
-            groups.setdefault((one.name[0], one.service), []).append(one)
-    before = last.slices if last else {}
-    ordered = ((service, tuple(sorted(group, key=attrgetter("name")))) for service, group in groups.items())
-    return {service: before[service] if before.get(service) == group else group for service, group in ordered}
+class SlicesByService:
+    """Slices by their service, of which only those are put together anew that have changed: of thousands it is one."""
+
+    def __init__(self) -> None:
+        self._objects: Mapping[Name, tuple[EndpointSlice, ...]] = {}
+        self._found: Mapping[Name, tuple[EndpointSlice, ...]] = {}
+
+    def after(self, objects: Mapping[Name, tuple[EndpointSlice, ...]]) -> Mapping[Name, tuple[EndpointSlice, ...]]:
+        """The slices of each service, in the order of their names; where they are as before so is the tuple.
+
+        Args:
+            objects: by their own names; what is the same object as the last time has not changed.
+        """
+        before, self._objects = self._objects, dict(objects)
+        unlike = [each for name, each in objects.items() if before.get(name) is not each]
+        unlike += [each for name, each in before.items() if objects.get(name) is not each]
+        groups: dict[Name, list[EndpointSlice]] = {_service_of(one): [] for slices in unlike for one in slices}
+        for slices in objects.values() if groups else ():
+            for one in slices:
+                if (group := groups.get(_service_of(one))) is not None:
+                    group.append(one)
+        found = {name: slices for name, slices in self._found.items() if name not in groups}
+        for service, group in groups.items():
+            new, old = tuple(sorted(group, key=attrgetter("name"))), self._found.get(service)
+            if new:
+                found[service] = old if old == new else new
+        self._found = found
+        return found
+
+
+def _service_of(one: EndpointSlice) -> Name:
+    return one.name[0], one.service

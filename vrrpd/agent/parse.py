@@ -4,6 +4,7 @@ Fields are those of the API reference for v1 of each kind. An optional one may b
 not need is not looked at. Addresses are checked, since a table is made of them.
 """
 
+import contextlib
 import itertools
 import re
 import sys
@@ -64,6 +65,7 @@ class _Named(_Wire, frozen=True):
 class _ConfigMap(_Wire, frozen=True):
     metadata: Metadata
     data: dict[str, str] | None = None
+    binary_data: dict[str, Any] | None = None
 
 
 class _ServicePort(_Wire, frozen=True):
@@ -81,7 +83,10 @@ class _AffinityConfig(Struct, frozen=True):
 
 
 class _ServiceSpec(_Wire, frozen=True):
+    type: Text = None
     ports: list[_ServicePort] | None = None
+    cluster_ip: Text = msgspec.field(default=None, name="clusterIP")
+    cluster_ips: list[str] | None = msgspec.field(default=None, name="clusterIPs")
     session_affinity: Literal["ClientIP", "None", ""] | None = None
     session_affinity_config: _AffinityConfig | None = None
     external_traffic_policy: Text = None
@@ -172,14 +177,20 @@ class _Pod(_Wire, frozen=True):
 
 
 def config_map(raw: Raw) -> ConfigMap:
-    """A ConfigMap of core/v1; `binaryData` is passed over.
+    """A ConfigMap of core/v1; of `binaryData` the keys alone.
 
     Raises:
         ParseError: it is none.
     """
     read = _read(raw, _ConfigMap, "ConfigMap")
     metadata = read.metadata
-    return ConfigMap(_name(metadata, "ConfigMap"), read.data or {}, metadata.uid or "", metadata.resource_version or "")
+    return ConfigMap(
+        name=_name(metadata, "ConfigMap"),
+        data=read.data or {},
+        binary=tuple(sorted(read.binary_data or ())),
+        uid=metadata.uid or "",
+        resource_version=metadata.resource_version or "",
+    )
 
 
 def service(raw: Raw) -> Service:
@@ -199,11 +210,22 @@ def service(raw: Raw) -> Service:
         ports=tuple(ServicePort(port.port, port.protocol or "TCP", port.name or "") for port in spec.ports or ()),
         session_affinity=affinity,
         local=spec.external_traffic_policy == "Local",
-        external=(*(spec.external_ips or ()), *_ingress(read.status)),
+        cluster=_addresses(spec.cluster_ips or [spec.cluster_ip or ""]),
+        external=_addresses((*(spec.external_ips or ()), *_ingress(read.status))),
+        named=spec.type == "ExternalName",
         annotations={
             key: value for key, value in (read.metadata.annotations or {}).items() if key.startswith(_OUR_ANNOTATIONS)
         },
     )
+
+
+def _addresses(texts: Iterable[str]) -> tuple[str, ...]:
+    """Those that are addresses, as `str` of one has them: the API takes IPv6 addresses in any spelling."""
+    found: list[str] = []
+    for text in texts:
+        with contextlib.suppress(ValueError):
+            found.append(str(ip_address(text)))
+    return tuple(found)
 
 
 def _ingress(status: _ServiceStatus | None) -> Iterable[str]:

@@ -7,7 +7,6 @@ seen; one that has expired (410) makes another list necessary; bookmarks keep th
 import asyncio
 import logging
 import random
-import re
 import time
 from collections.abc import Callable
 from typing import Any, Final, Generic, NoReturn
@@ -407,9 +406,8 @@ class Reflector(Generic[Object]):
         resource = self.resource
         instead = f"; without it {resource.fallback} are followed" if resource.fallback else ""
         if isinstance(failure, RefusedError) and failure.status == 403:
-            asker = re.search(r'User "[^"]+"', failure.message)
-            who = asker[0] if asker else "the agent"
-            return f"{who} may not {verb} {resource.full}: needs this rule of a ClusterRole: {resource.rule}{instead}"
+            rule = f"needs this rule of a ClusterRole: {resource.rule}{instead}"
+            return f"{failure.asker} may not {verb} {resource.full}: {rule}"
         if isinstance(failure, RefusedError) and failure.status == 404:
             return f"cannot {verb} {resource.full}: the API server does not serve it{instead}"
         if isinstance(failure, ExpiredError):

@@ -3,8 +3,9 @@
 Pure, and light: the supervisor reads them before it forks, and needs none of the libraries that ask the API server.
 """
 
+import difflib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 from msgspec import Struct
@@ -51,6 +52,7 @@ FLAGS = (
     Flag("apiserver-host", "the API server's URL, in place of the one that is configured", metavar="URL"),
     Flag("release-vips", "hand the addresses over at the end; =false: leave them as they are", "true"),
     Flag("proxy-protocol-mode", "not done by this release"),
+    Flag("vrrp-version", "3, of RFC 9568, is the only one", "3", "3"),
     Flag("spread", "a virtual router for each address, with VRIDs from this range, masters all over", "", "FIRST-LAST"),
     Flag("advert-int", "seconds between adverts; default: 1", "1", "SECONDS"),
     Flag("node-name", "this node; default: $NODE_NAME, or what the pod says", metavar="NAME"),
@@ -118,17 +120,19 @@ class Settings(Struct, frozen=True):
         return f"ConfigMap {'/'.join(self.config_map)}"
 
 
-def read_settings(flags: Mapping[str, str], environment: Mapping[str, str]) -> Settings:
+def read_settings(flags: Mapping[str, str], environment: Mapping[str, str], unknown: Sequence[str] = ()) -> Settings:
     """The settings.
 
     Args:
         flags: by `Flag.key`, all of them.
         environment: the process's.
+        unknown: what else stands on the command line.
 
     Raises:
         FlagError: something is wrong.
     """
     reading = _Reading(flags, environment)
+    reading.problems += map(_unknown, unknown)
     settings = Settings(
         config_map=reading.flag("services-configmap", _config_map, ("", "")),
         watch_namespace=reading.flag("watch-namespace", _namespace, ""),
@@ -151,6 +155,7 @@ def read_settings(flags: Mapping[str, str], environment: Mapping[str, str]) -> S
         ),
     )
     reading.flag("proxy-protocol-mode", _no_proxy, False)
+    reading.flag("vrrp-version", _version, 3)
     if not settings.node and settings.pod is None and not flags["node_name"]:
         remedy = "set POD_NAME and POD_NAMESPACE, or NODE_NAME, or this flag"
         reading.problems.append(FlagProblem("--node-name", "it is not said which node this is", remedy))
@@ -210,6 +215,20 @@ def _switch(text: str) -> bool:
     if text in _FALSE or not text:
         return False
     raise Refused(f"{shown(text)} is not a boolean", "use true or false")
+
+
+def _unknown(argument: str) -> FlagProblem:
+    name, _, _ = argument.partition("=")
+    if not name.startswith("-"):
+        return FlagProblem(shown(argument), "it belongs to no flag", "remove it, or write --FLAG=VALUE")
+    close = difflib.get_close_matches(name.lstrip("-"), [flag.name for flag in FLAGS], 1)
+    return FlagProblem(name, "there is no such flag", f"use --{close[0]}" if close else "see `vrrpd agent --help`")
+
+
+def _version(text: str) -> int:
+    if text != "3":
+        raise Refused(f"vrrpd does not speak VRRPv{text}", "have all nodes speak VRRPv3 first, and use 3")
+    return 3
 
 
 def _no_proxy(text: str) -> bool:

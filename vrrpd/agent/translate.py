@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from vrrpd.agent.grammar import Entry, Reading, read_entries
 from vrrpd.agent.identity import addresses_of, members, problem_of_stranger, rank, unicast_address
-from vrrpd.agent.objects import EndpointSlice, Name, Node, Service, Snapshot
+from vrrpd.agent.objects import ConfigMap, EndpointSlice, Name, Node, Service, Snapshot
 from vrrpd.agent.problems import Problem
 from vrrpd.agent.spread import priorities, virtual_router_ids
 from vrrpd.agent.virtual_servers import Served, serve
@@ -28,6 +28,7 @@ _NAMES = {Family.IPV4: "vips", Family.IPV6: "vips6"}
 _SPREAD_PREEMPT_DELAY = 10.0
 """Seconds. A node that comes back finds its endpoints first."""
 _WEIGHT_MIN = -253
+_CLUSTER, _EXTERNAL = "the cluster IP", "an external address"
 
 
 class Options(Struct, frozen=True):
@@ -75,6 +76,27 @@ class _Peers(Struct, frozen=True):
 _MULTICAST = _Peers()
 
 
+class _Members(Struct, frozen=True):
+    """The nodes that take part."""
+
+    nodes: tuple[Node, ...]
+    stranger: Problem | None
+    """Why this one is not among them."""
+
+
+class _Routers(Struct, frozen=True):
+    """The virtual routers, and what they were made of: most changes are of endpoints."""
+
+    config_map: ConfigMap
+    nodes: Mapping[str, Node]
+    instances: tuple[VrrpInstance, ...]
+    holding: tuple[Entry, ...]
+    """Those whose addresses are held."""
+    node_count: int
+    """Of those that take part."""
+    problems: tuple[Problem, ...]
+
+
 class _Known(Struct, frozen=True):
     """What a service came to the last time, and of what."""
 
@@ -94,10 +116,11 @@ class Translator:
 
     def __init__(self, options: Options) -> None:
         self._options = options
+        self._routers: _Routers | None = None
         self._known: dict[IPAddress, _Known] = {}
         self._services: Mapping[Name, Service] = {}
-        self._external: dict[str, Name] = {}
-        """Of these services: whose an address is that kube-proxy serves."""
+        self._owners: dict[str, tuple[Name, str]] = {}
+        """Of these services: whose an address is that kube-proxy serves, and as what."""
 
     def translate(self, snapshot: Snapshot) -> Translation:
         """The configuration, and what is wrong.
@@ -112,9 +135,25 @@ class Translator:
         if this is not None and this.excluded:
             wrong = "it is excluded from load balancing: it holds no address"
             return self._nothing(Problem(f"Node {this.name}", "", wrong, "remove the label, or let others serve"))
-        reading = _without_nodes(read_entries(snapshot.config_map.data, where), snapshot.nodes.values(), where)
-        taking_part = members(snapshot.nodes.values(), options.node_selector)
-        problems = [*reading.problems]
+        routers = self._routers
+        if routers is None or routers.config_map is not snapshot.config_map or routers.nodes is not snapshot.nodes:
+            routers = self._routers = self._routers_of(snapshot.config_map, snapshot.nodes, where)
+        served = self._serve(routers, snapshot, where)
+        problems = (*routers.problems, *(problem for each in served.values() for problem in each.problems))
+        config = replace(
+            options.base,
+            instances=tuple(_preempting(instance, served) for instance in routers.instances),
+            virtual_servers=tuple(server for each in served.values() for server in each.virtual_servers),
+        )
+        return Translation(config, tuple(dict.fromkeys(problems)))
+
+    def _routers_of(self, config_map: ConfigMap, nodes: Mapping[str, Node], where: str) -> _Routers:
+        reading = _without_nodes(read_entries(config_map.data, where), nodes.values(), where)
+        options = self._options
+        nodes_chosen = members(nodes.values(), options.node_selector)
+        stranger = problem_of_stranger(options.node, [node.name for node in nodes_chosen], nodes.keys())
+        taking_part = _Members(nodes_chosen, stranger)
+        problems = [*reading.problems, *(_not_text(key, where) for key in config_map.binary)]
         instances = [
             instance
             for family in Family
@@ -123,21 +162,14 @@ class Translator:
         ]
         held = {vip.address for instance in instances for vip in instance.virtual_ipaddress}
         holding = [entry for entry in reading.entries if entry.address in held]
-        served = self._serve(holding, snapshot, taking_part, where)
-        problems += (problem for each in served.values() for problem in each.problems)
-        config = replace(
-            options.base,
-            instances=tuple(_preempting(instance, served) for instance in instances),
-            virtual_servers=tuple(server for each in served.values() for server in each.virtual_servers),
-        )
-        return Translation(config, tuple(dict.fromkeys(problems)))
+        return _Routers(config_map, nodes, tuple(instances), tuple(holding), len(nodes_chosen), tuple(problems))
 
     def _nothing(self, problem: Problem) -> Translation:
         self._known.clear()
         return Translation(replace(self._options.base, instances=(), virtual_servers=()), (problem,))
 
     def _instances(
-        self, family: Family, entries: list[Entry], taking_part: tuple[Node, ...], where: str, problems: list[Problem]
+        self, family: Family, entries: list[Entry], taking_part: _Members, where: str, problems: list[Problem]
     ) -> Iterator[VrrpInstance]:
         """The virtual routers of a family, which has addresses."""
         options = self._options
@@ -145,18 +177,20 @@ class Translator:
         if isinstance(peers, Problem):
             problems.append(peers)
             return
+        if options.unicast and not peers.others:
+            wrong = f"no other node that takes part has an IPv{family.value} address: adverts go to the multicast group"
+            problems.append(Problem(f"Node {options.node}", "", wrong, "let another node take part"))
         if options.spread is None:
-            ranked = rank(options.node, taking_part, family)
-            problems += [ranked.problem] if ranked.problem else []
+            ranked = rank(options.node, taking_part.nodes, family)
+            problems += filter(None, (taking_part.stranger or ranked.problem,))
             held = _fitting(entries, family, where, problems)
             yield self._instance(_NAMES[family], options.virtual_router_id, ranked.priority, held, peers)
             return
-        stranger = problem_of_stranger(options.node, [node.name for node in taking_part])
-        problems += [stranger] if stranger else []
+        problems += filter(None, (taking_part.stranger,))
         ids = virtual_router_ids((entry.address for entry in entries), *options.spread)
         for vrid in sorted({*ids.values()}):
             held = _fitting([entry for entry in entries if ids[entry.address] == vrid], family, where, problems)
-            of_nodes = priorities((node.name for node in taking_part), held[0].address)
+            of_nodes = priorities((node.name for node in taking_part.nodes), held[0].address)
             priority = of_nodes.get(options.node, 1)
             instance = self._instance(f"{_NAMES[family]}-{vrid}", vrid, priority, held, peers)
             yield replace(instance, nopreempt=False, preempt_delay=_SPREAD_PREEMPT_DELAY)
@@ -179,25 +213,24 @@ class Translator:
             notify=options.notify,
         )
 
-    def _serve(
-        self, entries: Iterable[Entry], snapshot: Snapshot, taking_part: tuple[Node, ...], where: str
-    ) -> dict[IPAddress, Served]:
+    def _serve(self, routers: _Routers, snapshot: Snapshot, where: str) -> dict[IPAddress, Served]:
         """Who is served at each address."""
         # So that any node without endpoints comes after any that has some, whatever their priorities are.
-        weight_without = max(-len(taking_part) - 1, _WEIGHT_MIN)
-        external = self._external_of(snapshot.services)
+        weight_without = max(-routers.node_count - 1, _WEIGHT_MIN)
+        owners = self._owners_of(snapshot.services)
         known: dict[IPAddress, _Known] = {}
         found: dict[IPAddress, Served] = {}
-        for entry in entries:
+        for entry in routers.holding:
+            owner = owners.get(str(entry.address))
+            if owner and (entry.service or owner[1] == _CLUSTER):
+                found[entry.address] = Served((), (_clash(entry, *owner, where),))
+                continue
             if entry.service is None:
                 continue
             service = snapshot.services.get(entry.service)
             if service is None:
                 wrong = f"there is no service {'/'.join(entry.service)}: the address is held, and nobody is served"
                 found[entry.address] = Served((), (Problem(where, entry.key, wrong, "create it, or change the entry"),))
-                continue
-            if owner := external.get(str(entry.address)):
-                found[entry.address] = Served((), (_clash(entry, owner, where),))
                 continue
             slices = snapshot.slices.get(entry.service, ())
             before = self._known.get(entry.address)
@@ -210,16 +243,23 @@ class Translator:
         self._known = known
         return found
 
-    def _external_of(self, services: Mapping[Name, Service]) -> dict[str, Name]:
+    def _owners_of(self, services: Mapping[Name, Service]) -> dict[str, tuple[Name, str]]:
         if services is not self._services:
             self._services = services
-            self._external = {text: each.name for each in services.values() for text in each.external}
-        return self._external
+            self._owners = {text: (each.name, _EXTERNAL) for each in services.values() for text in each.external}
+            self._owners |= {text: (each.name, _CLUSTER) for each in services.values() for text in each.cluster}
+        return self._owners
 
 
-def _clash(entry: Entry, owner: Name, where: str) -> Problem:
-    wrong = f"it is an external address of service {'/'.join(owner)}, too: kube-proxy serves it, and we only hold it"
-    return Problem(where, entry.key, wrong, "leave the value empty, or take the address out of that service")
+def _clash(entry: Entry, owner: Name, kind: str, where: str) -> Problem:
+    """An address that kube-proxy serves is held all the same: where that is meant, and on a node of old, it is so."""
+    wrong = f"it is {kind} of service {'/'.join(owner)}, too: kube-proxy serves it, and we only hold it"
+    remedy = "leave the value empty, or take the address out of that service"
+    return Problem(where, entry.key, wrong, "use a free address of the LAN" if kind == _CLUSTER else remedy)
+
+
+def _not_text(key: str, where: str) -> Problem:
+    return Problem(where, key, "it is in binaryData, where no entry is looked for", "put it into data, as text")
 
 
 def _without_nodes(reading: Reading, nodes: Iterable[Node], where: str) -> Reading:
@@ -233,11 +273,11 @@ def _without_nodes(reading: Reading, nodes: Iterable[Node], where: str) -> Readi
     return Reading(tuple(entry for entry in reading.entries if entry not in taken), (*reading.problems, *problems))
 
 
-def _peers(name: str, taking_part: tuple[Node, ...], family: Family) -> _Peers | Problem:
+def _peers(name: str, taking_part: _Members, family: Family) -> _Peers | Problem:
     """Those of a node; or why it must not take part: the others would neither tell it anything nor listen to it."""
-    if stranger := problem_of_stranger(name, [node.name for node in taking_part]):
+    if stranger := taking_part.stranger:
         return replace(stranger, wrong=f"{stranger.wrong.partition(':')[0]}: without multicast it holds no address")
-    addresses = {node.name: unicast_address(node, family) for node in taking_part}
+    addresses = {node.name: unicast_address(node, family) for node in taking_part.nodes}
     own = addresses.pop(name)
     if own is None:
         wrong = f"it has no IPv{family.value} address that others could send to: it holds no such address"

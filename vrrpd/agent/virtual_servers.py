@@ -83,7 +83,10 @@ class _Serving:
                 found[key] = self._virtual_server(port, key, wishes)
             except Refused as refused:
                 self._report(f"port {port.port}", refused)
-        if not self._service.ports:
+        if self._service.named:
+            wrong = "it is of type ExternalName, a name without endpoints: nobody is served"
+            self._report("", Refused(wrong, "name a service with endpoints, or have this one be of type ClusterIP"))
+        elif not self._service.ports:
             self._report("", Refused("it has no ports, so that nobody is served", "add ports to it"))
         self._miss_family()
         return Served(tuple(found.values()), tuple(self._problems))

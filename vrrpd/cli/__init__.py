@@ -47,8 +47,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             module = _imported(module_name)
             command.epilog = module.EXAMPLE
             module.add_arguments(command)
-            command.set_defaults(run=module.run)
-    parsed = parser.parse_args(arguments)
+            command.set_defaults(run=module.run, refuse=command.error)
+    parsed, unknown = parser.parse_known_args(arguments)
+    if unknown and "unknown" not in parsed:
+        parsed.refuse(f"unrecognized arguments: {' '.join(unknown)}")
+    parsed.unknown = unknown
     try:
         code: int = parsed.run(parsed)
         sys.stdout.flush()

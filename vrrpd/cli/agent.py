@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's own options."""
     parser.allow_abbrev = False
+    parser.set_defaults(unknown=())  # which `run` tells of, with all else that is wrong
     for flag in FLAGS:
         _add(parser, flag)
     for name, metavar in IGNORED.items():
@@ -49,7 +50,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Run until told to stop."""
     await_signals()
     try:
-        settings = read_settings({flag.key: getattr(arguments, flag.key) for flag in FLAGS}, os.environ)
+        flags = {flag.key: getattr(arguments, flag.key) for flag in FLAGS}
+        settings = read_settings(flags, os.environ, arguments.unknown)
         configure_log(arguments)
         last = recall(settings)
         if last:

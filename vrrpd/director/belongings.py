@@ -26,6 +26,8 @@ class Belongings:
     def __init__(self, path: Path) -> None:
         self._path = path
         found = self._read()
+        self.known = bool(found)
+        """Whether an earlier life has said anything."""
         self.virtual_servers: frozenset[VirtualServerKey] = _keys(found.get("virtual_servers"))
         sysctls = found.get("sysctls")
         known = sysctls.items() if isinstance(sysctls, dict) else ()

@@ -361,7 +361,7 @@ class Director:
     def _flush(self, reconciler: Reconciler) -> bool:
         """Tell the kernel, and return whether that was all: of thousands of virtual servers it is a part at a time."""
         wanted = self._draining.overlay(self._table, self._by_key, self._away, self._own.addresses)
-        self._belongings.note(reconciler.ours | wanted.keys())
+        self._belongings.note(reconciler.ours | wanted.keys() - reconciler.theirs)
         self._prepare_host()
         part = reconciler.towards(wanted, SERVERS_AT_ONCE)
         if self._reconcile(lambda: reconciler.want(part)) and part is not wanted:
@@ -387,7 +387,9 @@ class Director:
         if not self._try("table", read):
             return None
         assert self._ipvs
-        self._reconciler = Reconciler(self._ipvs, self._belongings.virtual_servers & table.keys())
+        self._reconciler = Reconciler(
+            self._ipvs, self._belongings.virtual_servers & table.keys(), known=self._belongings.known
+        )
         return table
 
     def _prepare_host(self) -> None:

@@ -88,7 +88,7 @@ def plan(actual: Table, desired: Table, ours: AbstractSet[VirtualServerKey] = fr
 
     Args:
         actual: what the kernel has.
-        desired: what is ours and should be there; one that is there already is adopted.
+        desired: what is ours and should be there; one that is there already is changed to it.
         ours: what we have put there before; of it goes what is not desired any more.
     """
     return tuple(_steps(actual, desired, ours))

@@ -173,3 +173,22 @@ def test_the_reconciler_mends_what_others_do_and_leaves_what_is_theirs(ipvs: Ipv
     assert ipvs.table()[HTTP] == kernels(wanted)[HTTP]
     assert reconciler.want({}) == 1
     assert [*ipvs.table()] == [FirewallMark(99, Family.IPV4)]
+
+
+def test_a_virtual_server_that_others_have_stays_theirs(ipvs: Ipvs) -> None:
+    first, second, *_ = PLACES[Family.IPV4]
+    other = ServiceAddress(Protocol.UDP, HTTP.address, 53)
+    wanted: Table = {key: virtual_server(key, (RealServer(first),)) for key in (HTTP, other)}
+    at_http, by_others = ("-t", shown(HTTP.address, 80)), ("-r", shown(second.address, second.port), "-m")
+    reconciler = Reconciler(ipvs)
+    reconciler.want({other: wanted[other]})
+    subprocess.run(["ipvsadm", "-A", *at_http, "-s", "wlc"], check=True)
+    subprocess.run(["ipvsadm", "-a", *at_http, *by_others], check=True)
+    theirs = ipvs.table()[HTTP]
+    reconciler.want(wanted)
+    assert ipvs.table()[HTTP] == theirs
+    assert "there is one that is not ours" in str(reconciler.refusals)
+    subprocess.run(["ipvsadm", "-D", *at_http], check=True)
+    sum(reconciler.resync())
+    assert (ipvs.table(), reconciler.refusals) == (kernels(wanted), ())
+    assert reconciler.want({}) == 2
