@@ -30,6 +30,7 @@ _COMMANDS = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command that `argv` names (default: the process's own arguments); returns the exit code."""
+    _open_standard_streams()
     arguments = [*(sys.argv[1:] if argv is None else argv)]
     parser = argparse.ArgumentParser(
         prog="vrrpd",
@@ -63,6 +64,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"vrrpd {parsed.command}: cannot write what it has to say: {error.strerror}", file=sys.stderr)
         return _without_output(EXIT_FAILED)
     return code
+
+
+def _open_standard_streams() -> None:
+    """Whatever the caller has closed: a socket that got its number would be the end of a process with libuv."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode))
 
 
 def _without_output(code: int) -> int:

@@ -73,6 +73,7 @@ class Speaker:
         """Go on as MASTER where a speaker that died was it, remove what else an earlier life left, start the rest."""
         self._watch_monitor()
         self.apply(self._config)
+        self._host.lease.renew()  # who died may have been about to
         self._remove_leftovers()
 
     def apply(self, config: Config) -> dict[str, list[str]]:
