@@ -26,7 +26,7 @@ class Begin(Struct, frozen=True):
 
     config: Config
     drained: bool
-    burdens: Mapping[RouterKey, int]
+    burdens: "Mapping[RouterKey, Burden]"
     """As `SetBurdens` has them."""
 
 
@@ -50,6 +50,7 @@ class Direct(Struct, frozen=True):
 
     request: int
     config: SealedConfig
+    """What of it is other than it was told last."""
 
 
 class BeginWatching(Struct, frozen=True):
@@ -83,10 +84,19 @@ class SetDrained(Struct, frozen=True):
     drained: bool
 
 
-class SetBurdens(Struct, frozen=True):
-    """From the director, for the speaker: what to add to the priorities of routers; nothing for those not named."""
+class Burden(Struct, frozen=True):
+    """What health checks and programs come to, for one router."""
 
-    burdens: Mapping[RouterKey, int]
+    weight: int = 0
+    """Added to its priority."""
+    lacking: str = ""
+    """What fails, without which it is in FAULT; empty: nothing."""
+
+
+class SetBurdens(Struct, frozen=True):
+    """From the director, for the speaker: what burdens the routers; nothing those not named."""
+
+    burdens: Mapping[RouterKey, Burden]
 
 
 class Stop(Struct, frozen=True):

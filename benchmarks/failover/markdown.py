@@ -17,6 +17,8 @@ END: Final = "<!-- figures: end -->"
 PROJECT: Final = Path(__file__).parent.parent.parent
 COMMITTED: Final = PROJECT / "benchmarks" / "results" / "failover.json"
 """What the figures in the README are of."""
+SILENT: Final = "silent"
+"""The fault that a router finds out by nothing but its timer."""
 _FULL: Final = (
     ("outage_ms", "outage, ms"),
     ("flow_outage_ms", "TCP flow stands, ms"),
@@ -83,26 +85,34 @@ def _row(cell: Cell) -> list[str]:
 
 
 def for_readme(results: Results) -> str:
-    """Outage by fault and speaker at the shortest interval that was measured, and what it was measured on."""
+    """Outage by fault and speaker, a table for each interval that was measured, and what it was measured on."""
     found = [cell for cell in cells(results) if not cell.load]
-    interval = min(cell.advert_int for cell in found)
-    by_place = {(cell.fault, cell.speaker): cell for cell in found if cell.advert_int == interval}
+    intervals = sorted({cell.advert_int for cell in found}, reverse=True)
+    tables = [_outages(results, [cell for cell in found if cell.advert_int == each], each) for each in intervals]
+    machine = results.machine
+    runs = sorted({cell.figures["outage_ms"].n for cell in found if "outage_ms" in cell.figures})
+    about = (
+        f"Median / 90th percentile / worst of {' to '.join(map(str, runs[:1] + runs[1:][-1:]))} runs, a ping every "
+        "millisecond; one number where they are the same. Undone: while the fault is undone and the master comes back, "
+        "if anything is lost then. "
+        f"Linux {machine['kernel']}, {machine['processors']} processors, {machine['date'][:10]}."
+    )
+    return "\n\n".join([*tables, about])
+
+
+def _outages(results: Results, found: Sequence[Cell], interval: float) -> str:
+    by_place = {(cell.fault, cell.speaker): cell for cell in found}
     faults = [name for name in FAULTS if any(fault == name for fault, _ in by_place)]
     speakers = [name for name in results.speakers if any(speaker == name for _, speaker in by_place)]
-    heads = ["outage in ms", *(f"{speaker} {results.versions[speaker]}" for speaker in speakers)]
+    heads = [f"outage in ms, advert_int {interval:g} s", *(f"{name} {results.versions[name]}" for name in speakers)]
     rows = [
         [f"{fault}: {FAULTS[fault].what}", *(_outage(by_place.get((fault, speaker))) for speaker in speakers)]
         for fault in faults
     ]
-    machine = results.machine
-    runs = [cell.figures["outage_ms"].n for cell in by_place.values() if "outage_ms" in cell.figures]
-    about = (
-        f"Median / 90th percentile / worst of {min(runs)} to {max(runs)} runs at advert_int {interval:g} s, "
-        "a ping every millisecond; one number where they are the same. Undone: while the fault is undone and the "
-        "master comes back, if anything is lost then. "
-        f"Linux {machine['kernel']}, {machine['processors']} processors, {machine['date'][:10]}."
-    )
-    return f"{rows_of(heads, rows)}\n\n{about}"
+    late = [_excess(by_place.get((SILENT, speaker))) for speaker in speakers]
+    if SILENT in faults:
+        rows.append([f"{SILENT}: how much later than the protocol wants it is taken over", *late])
+    return rows_of(heads, rows)
 
 
 def _outage(cell: Cell | None) -> str:
@@ -111,6 +121,10 @@ def _outage(cell: Cell | None) -> str:
     shown = spread(cell.figures["outage_ms"]) + (" (or more)" if cell.not_restored else "")
     back = cell.figures.get("back_outage_ms")
     return f"{shown}; undone {spread(back)}" if back and back.worst else shown
+
+
+def _excess(cell: Cell | None) -> str:
+    return spread(cell.figures["excess_ms"]) if cell and "excess_ms" in cell.figures else "-"
 
 
 def in_readme(text: str, figures: str) -> str:
@@ -130,7 +144,7 @@ def main() -> None:
     """Write the figures of the committed results into the README; with a directory: its results become those first."""
     if sys.argv[1:]:
         chosen = load(Path(sys.argv[1]))
-        chosen.runs = [run if run.fault == "silent" else replace(run, timeline=None) for run in chosen.runs]
+        chosen.runs = [run if run.fault == SILENT else replace(run, timeline=None) for run in chosen.runs]
         COMMITTED.write_bytes(msgspec.json.format(msgspec.json.encode(chosen), indent=0) + b"\n")
     path = PROJECT / "README.md"
     path.write_text(in_readme(path.read_text(encoding="utf-8"), for_readme(load(COMMITTED))), encoding="utf-8")

@@ -4,7 +4,7 @@ import pytest
 
 from vrrpd.cli import main
 
-COMMANDS = ["run", "agent", "check", "status", "show", "reload", "sniff", "demo"]
+COMMANDS = ["run", "agent", "check", "status", "show", "reload", "import", "sniff", "demo"]
 
 
 def printed_help(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from tests.config.documents import SCALARS, Document, documents, tables
 from tests.config.test_load import EVERYTHING
 from tests.config.test_virtual_servers import SERVICES
+from vrrpd.config.by_blocks import read_by_blocks
 from vrrpd.config.keepalived import as_keepalived
 from vrrpd.config.load import load, parse
 from vrrpd.config.model import Config
@@ -83,12 +84,15 @@ FRAGMENTS = st.sampled_from(
 
 
 def require_config_or_error(text: str) -> None:
+    quickly = read_by_blocks(text, None)
     try:
         config = parse(text, "vrrpd.toml")
     except ConfigError as error:
         require_readable(error, text)
+        assert quickly is None
     else:
         require_usable(config)
+        assert quickly is None or quickly.opened() == config
 
 
 def require_readable(error: ConfigError, text: str) -> None:
@@ -168,6 +172,13 @@ def test_any_text(text: str) -> None:
 @given(mutations())
 def test_any_mutation_of_a_right_file(text: str) -> None:
     require_config_or_error(text)
+
+
+@given(mutations(), mutations())
+def test_what_is_known_of_one_file_changes_nothing_in_another(first: str, second: str) -> None:
+    alone = read_by_blocks(second, None)
+    after = read_by_blocks(second, read_by_blocks(first, None))
+    assert (after and after.opened()) == (alone and alone.opened())
 
 
 @given(documents(tables(KNOWN_KEYS, VALUES)))

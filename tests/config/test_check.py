@@ -39,6 +39,21 @@ def warned(text: str, interfaces: Interfaces) -> list[str]:
     return [finding.text for finding in found if finding.level is Level.WARNING]
 
 
+def test_programs_that_are_tracked_or_not() -> None:
+    scripts = (
+        '[[vrrp_script]]\nname = "a"\nscript = "/bin/true"\n'
+        '[[vrrp_script]]\nname = "b"\nscript = "/no/such/program"\ntimeout = 5\n'
+        '[[vrrp_script]]\nname = "c"\nscript = "/bin/true"\n'
+    )
+    assert said(instance(extra='track_script = ["a", "b"]') + scripts, ETH0)[1:] == [
+        "vrrp_script a: it runs as vrrpd does; let nobody else write to it",
+        "vrrp_script b: warning: /no/such/program is not there, or cannot be executed, at present",
+        "vrrp_script b: a run that takes longer than interval, 1 s, puts the next one off",
+        "vrrp_script b: it runs as vrrpd does; let nobody else write to it",
+        "vrrp_script c: warning: it never runs: no [[vrrp_instance]] has it in its track_script",
+    ]
+
+
 def test_an_instance_without_surprises_says_when_it_becomes_master() -> None:
     assert said(instance(extra="priority = 150"), ETH0) == [
         (

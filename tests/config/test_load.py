@@ -199,9 +199,9 @@ def _seconds_to_parse(count: int) -> float:
         f'advert_int = 0.1\nvirtual_ipaddress = ["10.0.{vrid}.1/24"]\n'
         for vrid in range(1, count + 1)
     )
-    start = time.perf_counter()
+    start = time.process_time()
     parse(text, "test.toml")
-    return time.perf_counter() - start
+    return time.process_time() - start
 
 
 def test_importing_the_loader_stays_light() -> None:

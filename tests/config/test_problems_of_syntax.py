@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.config.samples import BASE, problems_of, said
+from tests.config.samples import BASE, problems_of
 from vrrpd.config.load import parse
 from vrrpd.config.problems import ConfigError
 
@@ -62,13 +62,6 @@ def test_a_broken_element_of_a_list() -> None:
 def test_what_leaves_nothing_to_go_on_with_is_told_alone(text: str, line: int) -> None:
     (problem,) = problems_of(text)
     assert problem.line == line
-
-
-def test_a_file_of_keepalived() -> None:
-    text = "! Configuration\nvrrp_instance VI_1 {\n    state MASTER\n}\n"
-    assert said(text) == [
-        "vrrpd.toml:1: it is written for keepalived; this release reads TOML alone: see docs/configuration.md"
-    ]
 
 
 def test_not_more_than_anybody_reads() -> None:

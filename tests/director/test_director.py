@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from tests.ipvs.tables import SimulatedKernel
 from vrrpd.channel import SetBurdens
@@ -17,7 +18,14 @@ from vrrpd.director.director import Director
 from vrrpd.director.own import OwnAddresses
 from vrrpd.director.service import Health
 from vrrpd.ipvs.kernel import IpvsError
-from vrrpd.ipvs.model import Activity, RealServerKey, ServiceActivity, VirtualServer, VirtualServerKey
+from vrrpd.ipvs.model import (
+    Activity,
+    RealServerKey,
+    ServiceActivity,
+    ServiceAddress,
+    VirtualServer,
+    VirtualServerKey,
+)
 from vrrpd.ipvs.plan import Step
 from vrrpd.protocol.advert import Family
 
@@ -110,14 +118,14 @@ class Life:
         return self.director
 
     def tell(self, burdens: SetBurdens) -> None:
-        self.told.append(burdens.burdens)
+        self.told.append({key: burden.weight for key, burden in burdens.burdens.items()})
 
     def fail(self, last: int, *, up: bool = False) -> None:
         """The checks of a real server find that it fails, or is well."""
         assert self.director
         (name,) = self.director._services
-        place = name, next(key for key in self.director._services[name].health if int(key.address) & 0xFF == last)
-        for checker in self.director._checking._checkers[place].values():
+        real = next(key for key in self.director._services[name].health if int(key.address) & 0xFF == last)
+        for checker in self.director._checking._checkers[name][real].values():
             for _ in range(2):
                 following = checker.found_well(None) if up else checker.found_failed("it fails")
                 if following.changed:
@@ -184,7 +192,8 @@ def test_a_new_director_takes_back_what_the_last_one_took_from_the_priority(run:
 def test_a_check_that_is_removed_takes_its_verdict_along(run: Run) -> None:
     def story(life: Life) -> None:
         director = life.begin(life.config(check=f"[{TCP}, {PING}]"))
-        tcp = next(iter(next(iter(director._checking._checkers.values())).values()))
+        ((checkers, *_),) = (each.values() for each in director._checking._checkers.values())
+        tcp = next(iter(checkers.values()))
         for _ in range(2):
             tcp.found_failed("refused")
         tcp._changed(tcp)
@@ -300,6 +309,75 @@ def test_a_burst_comes_to_the_kernel_together(run: Run) -> None:
         assert life.kernel.steps == []
         await asyncio.sleep(2 * module.DEBOUNCE)
         assert len(life.kernel.steps) == 5
+
+    run(story)
+
+
+def _many(life: Life, count: int) -> Config:
+    """As many virtual servers, at ports from 1."""
+    config = life.config()
+    (server,) = config.virtual_servers
+    (key,) = server.keys
+    assert isinstance(key, ServiceAddress)
+    keys = [replace(key, port=port) for port in range(1, count + 1)]
+    return replace(config, virtual_servers=tuple(replace(server, name=str(each), keys=(each,)) for each in keys))
+
+
+def test_of_many_virtual_servers_the_kernel_is_told_some_at_a_time(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SERVERS_AT_ONCE", 2)
+
+    async def story(life: Life) -> None:
+        director = life.begin(life.config(servers=False))
+        applied, sizes, apply = list[int](), list[int](), life.kernel.apply
+
+        def noting(steps: Sequence[Step]) -> list[tuple[Step, OSError]]:
+            refused = apply(steps)
+            sizes.append(len(life.kernel.servers))
+            return refused
+
+        monkeypatch.setattr(life.kernel, "apply", noting)
+        director.apply(_many(life, 7), lambda: applied.append(len(life.kernel.servers)))
+        assert (sizes, applied) == ([2], [])
+        await asyncio.sleep(0.01)
+        assert (sizes, applied) == ([2, 4, 6, 7], [7])
+        director.apply(_many(life, 3), lambda: applied.append(len(life.kernel.servers)))
+        await asyncio.sleep(0.01)
+        assert applied == [7, 7], "four are leaving"
+
+    run(story)
+
+
+def test_what_an_earlier_life_left_stays_while_the_kernel_is_told_of_many(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def story(life: Life) -> None:
+        life.begin(_many(life, 7))
+        life.kernel.steps.clear()
+        monkeypatch.setattr(module, "SERVERS_AT_ONCE", 2)
+        life.begin(_many(life, 9))
+        assert len(life.kernel.steps) == 2 * 3
+        assert len(life.kernel.servers) == 9
+
+    run(story)
+
+
+def test_what_the_kernel_refuses_is_not_tried_for_each_of_many(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SERVERS_AT_ONCE", 2)
+
+    async def story(life: Life) -> None:
+        life.kernel.refuses = lambda _: True
+        looks, applied = list[int](), list[int]()
+
+        def look() -> dict[VirtualServerKey, VirtualServer]:
+            looks.append(1)
+            return {}
+
+        monkeypatch.setattr(life.kernel, "table", look)
+        director = life.begin(life.config(servers=False))
+        director.apply(_many(life, 30), lambda: applied.append(1))
+        await asyncio.sleep(0.01)
+        assert applied
+        assert len(looks) < 10
 
     run(story)
 

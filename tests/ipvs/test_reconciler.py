@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from tests.ipvs.tables import KEYS, PLACES, SimulatedKernel, tables
 from vrrpd.ipvs.model import RealServer, Table, VirtualServer, VirtualServerKey, virtual_server
@@ -73,6 +74,25 @@ def test_whatever_others_do_ours_gets_right(changes: list[tuple[Table, Table | N
         drift = reconciler.drift
         assert resync(reconciler) == 0
         assert reconciler.drift == drift
+
+
+@given(tables(), tables(), st.integers(1, 3))
+def test_it_gets_there_step_by_step_and_takes_nothing_away_before_the_end(
+    first: Table, desired: Table, most: int
+) -> None:
+    kernel = RefusingKernel({})
+    reconciler = Reconciler(kernel)
+    reconciler.want(first)
+    for _ in range(len(desired) // most + 1):
+        wanted: Table = {key: replace(server) for key, server in desired.items()}  # others each time, but the same
+        part = reconciler.towards(wanted, most)
+        news = [key for key, server in part.items() if reconciler.desired.get(key) != server]
+        assert len(news) <= most
+        reconciler.want(part)
+        if part is wanted:
+            break
+        assert first.keys() <= kernel.real.servers.keys()
+    assert kernel.real.servers == desired
 
 
 def test_a_change_costs_what_it_consists_of_and_no_look_at_the_kernel() -> None:

@@ -268,8 +268,23 @@ def test_a_reload_that_drops_the_primary_keeps_its_secondaries(network: Network,
     configure(router, *tables[1:])
     router.host.run(["kill", "-HUP", str(router.status()["processes"]["supervisor"])])
     eventually(lambda: not present(router.host, entries[0], "eth1"), "the dropped address is gone")
-    eventually(lambda: all(present(router.host, entry, "eth1") for entry in entries[1:]), "the others are there")
+    assert all(present(router.host, entry, "eth1") for entry in entries[1:])
     assert router.state() == MASTER
+    assert router.router_status()["counters"]["addresses_restored"] == 0
+
+
+def test_the_hosts_own_address_beside_a_virtual_one_that_came_first_stays(network: Network) -> None:
+    """To the kernel it is secondary to the virtual one."""
+    router = network.vrrpd("r1", alone(4))
+    router.host.add_interface("eth1", network.lan, [])
+    router.host.sysctl("net.ipv4.conf.all.promote_secondaries", 0)
+    configure(router, {"address": "198.51.100.1/24", "dev": "eth1"})
+    run_as_master(router)
+    router.host.add_address("198.51.100.77/24", "eth1")
+    assert router.stop() == 0
+    assert not present(router.host, "198.51.100.1/24", "eth1")
+    assert present(router.host, "198.51.100.77/24", "eth1")
+    assert "198.51.100.0/24" in routes(router.host, "eth1")
 
 
 def test_deleting_the_primary_by_hand_takes_no_virtual_address_for_long(network: Network) -> None:

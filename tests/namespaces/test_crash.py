@@ -8,16 +8,19 @@ from pathlib import Path
 import pytest
 
 from benchmarks.peers import BACKUP, MASTER, Vrrpd
+from tests.namespaces.test_lease import lifetime
 from tests.peers import (
     DEADLINE,
     VIPS,
     Network,
     advert_of,
+    alone,
     eventually,
     families,
     ip_of,
     master_and_backup,
     settings,
+    start_as,
     wait_served_by,
 )
 from vrrpd.lan.capture import Capture
@@ -54,6 +57,19 @@ def test_a_dead_speaker_is_replaced_without_a_failover(network: Network, family:
     assert master.status()["speaker_restarts"] == CRASHES_TO_A_LOOP - 1
     assert backup.router_status()["counters"]["transitions"] == {"BACKUP": 1}
     assert master.router_status()["reason"] == "resumed"
+
+
+@families
+def test_a_dead_speakers_successor_renews_the_lease_at_once(network: Network, family: int) -> None:
+    """Else the addresses would go where each speaker dies before it is its turn to renew them."""
+    master = network.vrrpd("r1", alone(family))
+    master.top = ["vip_lease = 3600"]
+    start_as(MASTER, master)
+    vip = VIPS[family]
+    given = lifetime(master, vip)
+    eventually(lambda: lifetime(master, vip) < given - 1, "time passes")
+    kill_speaker(master)
+    eventually(lambda: lifetime(master, vip) >= given - 1, "it is renewed, long before its time")
 
 
 @families

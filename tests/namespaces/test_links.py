@@ -223,6 +223,17 @@ def test_a_tentative_link_local_address_is_waited_for(network: Network) -> None:
     assert router.router_status()["master_address"] == host.link_local() or host.has_address(ip_of(VIPS[6]))
 
 
+def test_an_interface_that_loses_ipv6_takes_the_addresses_along(network: Network) -> None:
+    """There is nothing left to remove, which is no error, and nothing is held when IPv6 is back."""
+    router = running(network, alone(6))
+    router.host.set_link("eth0", mtu=1200)
+    router.wait_until(FAULT, DEADLINE)
+    assert "cannot remove" not in router.log
+    router.host.set_link("eth0", mtu=1500)
+    router.wait_until(MASTER, DEADLINE)
+    assert router.host.has_address(ip_of(VIPS[6]))
+
+
 def test_more_interfaces_than_a_socket_can_join_groups_on(network: Network) -> None:
     first, second = (network.lan.host(name) for name in ("r1", "r2"))
     routers = []

@@ -9,7 +9,8 @@ import sys
 import pytest
 
 from benchmarks.peers import MASTER, Vrrpd
-from tests.peers import DEADLINE, Network, alone, eventually
+from tests.peers import DEADLINE, VIPS, Network, alone, eventually, ip_of
+from vrrpd.lan.capture import Capture
 
 pytestmark = pytest.mark.namespaces
 
@@ -33,6 +34,28 @@ class Unread(Vrrpd):
         os.close(written)
         self._roots.append(process)
         return process
+
+
+class Closed(Vrrpd):
+    """Started with no standard streams at all."""
+
+    def run(self) -> subprocess.Popen[bytes]:
+        """Start with the configuration as it lies there."""
+        command = [sys.executable, "-m", "vrrpd", "run", "-c", str(self.configuration)]
+        process = self.host.popen(["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", *command])
+        self._roots.append(process)
+        return process
+
+
+def test_a_daemon_without_standard_streams_ends_in_order(network: Network) -> None:
+    daemon = network.add(Closed, "r1", [alone(4)])
+    daemon.start()
+    daemon.wait_until(MASTER, DEADLINE)
+    with Capture(network.lan) as capture:
+        daemon._roots[-1].terminate()
+        capture.wait_for(lambda frame: frame.is_advert and frame.priority == 0, DEADLINE)
+    assert daemon._roots[-1].wait(DEADLINE) == 0
+    assert not daemon.host.has_address(ip_of(VIPS[4]))
 
 
 def test_a_log_that_nobody_reads(network: Network) -> None:

@@ -1,9 +1,13 @@
-"""Interfaces that a router depends on beside its own."""
+"""Interfaces that a router depends on beside its own, and programs."""
+
+import os
+import signal
+from pathlib import Path
 
 import pytest
 
-from benchmarks.peers import BACKUP, MASTER
-from tests.peers import DEADLINE, Network, families, settings, start_as
+from benchmarks.peers import BACKUP, MASTER, Vrrpd
+from tests.peers import DEADLINE, Network, eventually, families, settings, start_as
 
 pytestmark = pytest.mark.namespaces
 
@@ -18,9 +22,11 @@ def test_without_a_tracked_interface_there_is_fault(network: Network, family: in
     assert master.router_status()["reason"] == "eth1, which is tracked, does not exist"
     master.host.add_interface("eth1", network.lan, ())
     master.wait_until(MASTER, DEADLINE)
+    backup.wait_until(BACKUP, DEADLINE)
     master.host.cut_carrier("eth1")
     backup.wait_until(MASTER, DEADLINE)
     assert master.router_status()["reason"] == "eth1, which is tracked, is down or has no carrier"
+    assert backup.router_status()["reason"] == "the master resigned"
     master.host.restore_carrier("eth1")
     master.wait_until(MASTER, DEADLINE)
 
@@ -40,5 +46,69 @@ def test_a_weight_moves_the_mastership_and_no_reload_moves_it_back(network: Netw
     master.reload()
     assert master.router_status()["effective_priority"] == 50
     master.host.restore_carrier("eth1")
+    master.wait_until(MASTER, DEADLINE)
+    assert master.router_status()["effective_priority"] == 200
+
+
+def scripted(tmp_path: Path, weight: int) -> tuple[str, Path]:
+    """An instance's last lines, and the file without which its program fails."""
+    well = tmp_path / "well"
+    lines = [
+        f'track_script = [{{ script = "chk", weight = {weight} }}]',
+        "[[vrrp_script]]",
+        'name = "chk"',
+        f'script = "/usr/bin/test -e {well}"',
+        "interval = 0.1",
+        "timeout = 5",
+    ]
+    return "\n".join(lines), well
+
+
+def kill(daemon: Vrrpd, process: str) -> None:
+    """SIGKILL, and wait until another one is there."""
+    pid = daemon.status()["processes"][process]
+    os.kill(pid, signal.SIGKILL)
+    another = lambda: daemon.state() and daemon.status()["processes"][process] not in (None, pid)  # noqa: E731
+    eventually(another, f"another {process}")
+
+
+@families
+def test_a_program_that_fails_means_fault(network: Network, family: int, tmp_path: Path) -> None:
+    lines, well = scripted(tmp_path, weight=0)
+    master = network.vrrpd("r1", settings(family, 200, lines))
+    backup = network.vrrpd("r2", settings(family, 100))
+    master.start()
+    start_as(MASTER, backup)
+    failing = "vrrp_script chk fails: /usr/bin/test exited with 1"
+    eventually(lambda: master.router_status()["reason"] == failing, failing)
+    assert master.state() == "FAULT"
+    well.touch()
+    master.wait_until(MASTER, DEADLINE)
+    backup.wait_until(BACKUP, DEADLINE)
+    assert master.status()["scripts"] == [{"name": "chk", "works": True, "reason": ""}]
+    kill(master, "director")
+    kill(master, "speaker")  # while nobody knows whether the program works
+    eventually(lambda: master.router_status()["reason"] == "resumed", "it goes on")
+    assert master.state() == "MASTER"
+    well.unlink()
+    backup.wait_until(MASTER, DEADLINE)
+    assert backup.router_status()["reason"] == "the master resigned"
+    assert master.state() == "FAULT"
+    assert master.status()["scripts"] == [{"name": "chk", "works": False, "reason": "/usr/bin/test exited with 1"}]
+
+
+@families
+def test_a_program_that_fails_takes_from_the_priority(network: Network, family: int, tmp_path: Path) -> None:
+    lines, well = scripted(tmp_path, weight=-150)
+    well.touch()
+    master = network.vrrpd("r1", settings(family, 200, lines))
+    backup = network.vrrpd("r2", settings(family, 100))
+    start_as(MASTER, master)
+    start_as(BACKUP, backup)
+    well.unlink()
+    backup.wait_until(MASTER, DEADLINE)
+    master.wait_until(BACKUP, DEADLINE)
+    assert master.router_status()["effective_priority"] == 50
+    well.touch()
     master.wait_until(MASTER, DEADLINE)
     assert master.router_status()["effective_priority"] == 200

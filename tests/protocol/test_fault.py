@@ -86,6 +86,14 @@ def test_a_bouncing_link_starts_the_recovery_anew() -> None:
     assert router.handle(LINK_UP) == (SetTimer(Timer.RECOVERY, Centiseconds(200)),)
 
 
+def test_another_reason_is_told_once() -> None:
+    router = router_in_fault()
+    unplugged = LinkChanged(up=False, reason="eth1 is down")
+    told = ReportTransition(State.FAULT, State.FAULT, "eth1 is down")
+    assert router.handle(unplugged) == (CancelTimer(Timer.RECOVERY), told)
+    assert router.handle(unplugged) == (CancelTimer(Timer.RECOVERY),)
+
+
 def test_link_down_in_backup() -> None:
     router = router_in_backup()
     assert router.handle(LINK_DOWN) == (
@@ -102,6 +110,19 @@ def test_link_down_in_master_is_silent() -> None:
         RemoveAddresses(VIPS),
         ReportTransition(State.MASTER, State.FAULT, "no carrier"),
     )
+
+
+def test_a_master_that_lacks_something_else_and_can_still_speak_resigns() -> None:
+    router = router_in_master()
+    assert router.handle(LinkChanged(up=False, address=LINK_UP.address, reason="eth1 is down")) == (
+        SendAdvert(0),
+        CancelTimer(Timer.ADVER),
+        RemoveAddresses(VIPS),
+        ReportTransition(State.MASTER, State.FAULT, "eth1 is down"),
+    )
+    assert router.address == LINK_UP.address
+    assert router.handle(LINK_DOWN)[0] == CancelTimer(Timer.RECOVERY)
+    assert router.address is None
 
 
 def test_link_down_in_init_is_remembered() -> None:

@@ -11,12 +11,13 @@ from typing import Any
 import pytest
 
 from tests.config.samples import BASE
+from vrrpd.config.by_blocks import load_sealed
 from vrrpd.config.load import load
 from vrrpd.config.problems import ConfigError
 from vrrpd.config.sealed import SealedConfig
 from vrrpd.supervisor import reading
 from vrrpd.supervisor.apart import PATIENCE, Apart, ApartError, apart
-from vrrpd.supervisor.reading import Outcome, Reading, read_first
+from vrrpd.supervisor.reading import Outcome, Reading, _outcome, read_first
 
 LONG = 60.0
 
@@ -86,13 +87,38 @@ def test_the_end_waits_for_nobody(parent: Parent) -> None:
 def test_who_asks_while_a_file_is_read_gets_what_it_says_later(parent: Parent, tmp_path: Path) -> None:
     path, outcomes = tmp_path / "vrrpd.toml", list[Outcome]()
     path.write_text(BASE)
-    files = Reading(path, parent.children)
+    files = Reading(path, load_sealed(path), parent.children)
     files.read(outcomes.append)
     path.write_text("nonsense")
     files.read(outcomes.append)
     files.read(outcomes.append)
     parent.wait_for(outcomes, 3)
     assert [str(each) for each in outcomes[1:]] == [_refusal(path)] * 2
+
+
+def test_what_has_not_changed_is_handed_over_once(
+    parent: Parent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, outcomes, handed = tmp_path / "vrrpd.toml", list[Outcome](), list[Any]()
+
+    def noting(found: Any, before: SealedConfig | None) -> Outcome:
+        handed.append(found)
+        return _outcome(found, before)
+
+    monkeypatch.setattr(reading, "_outcome", noting)
+    blocks = [f'[[virtual_server]]\naddress = "192.0.2.100"\nport = {port}\n' for port in range(80, 84)]
+    path.write_text(BASE + "".join(blocks))
+    files = Reading(path, load_sealed(path), parent.children)
+    for count, changed in enumerate((*blocks[1:], "nonsense", blocks[3]), start=1):
+        path.write_text(BASE + "".join(blocks[:3]) + changed.replace("192.0.2.100", "192.0.2.101"))
+        files.read(outcomes.append)
+        parent.wait_for(outcomes, count)
+        if changed == "nonsense":
+            assert isinstance(outcomes[-1], ConfigError)
+        else:
+            assert isinstance(outcomes[-1], SealedConfig)
+            assert outcomes[-1].opened() == load(path)
+            assert sum(each is not None for each in handed[-1].servers.values()) == (count < 4)
 
 
 def _refusal(path: Path) -> str:

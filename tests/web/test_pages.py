@@ -70,6 +70,24 @@ def serving(network: Network, name: str, priority: int, address: str = "127.0.0.
     return daemon
 
 
+def test_a_program_that_fails_is_in_the_metrics_and_on_the_page(network: Network) -> None:
+    lines = """track_script = ["broken"]
+[[vrrp_script]]
+name = "broken"
+script = "/bin/false"
+[[vrrp_script]]
+name = "untracked"
+script = "/bin/true"
+"""
+    router = network.vrrpd("r1", settings(4, 100, lines))
+    router.top = [f'http = "127.0.0.1:{PORT}"']
+    router.start()
+    eventually(lambda: get(router, "/live")[0] == 200, "it answers")
+    eventually(lambda: metrics(router).get(("vrrpd_script_works", "broken")) == 0.0, "the metric")
+    assert ("vrrpd_script_works", "untracked") not in metrics(router)
+    assert "vrrp_script broken: /bin/false exited with 1" in get(router, "/status")[1]
+
+
 def test_metrics_follow_the_router(network: Network) -> None:
     master, backup = serving(network, "r1", 200), serving(network, "r2", 100, "")
     for state, daemon in ((MASTER, master), (BACKUP, backup)):

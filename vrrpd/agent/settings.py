@@ -3,7 +3,6 @@
 Pure, and light: the supervisor reads them before it forks, and needs none of the libraries that ask the API server.
 """
 
-import difflib
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
@@ -221,6 +220,8 @@ def _unknown(argument: str) -> FlagProblem:
     name, _, _ = argument.partition("=")
     if not name.startswith("-"):
         return FlagProblem(shown(argument), "it belongs to no flag", "remove it, or write --FLAG=VALUE")
+    import difflib  # noqa: PLC0415  (only wrong flags need it, and every daemon would wait for it)
+
     close = difflib.get_close_matches(name.lstrip("-"), [flag.name for flag in FLAGS], 1)
     return FlagProblem(name, "there is no such flag", f"use --{close[0]}" if close else "see `vrrpd agent --help`")
 

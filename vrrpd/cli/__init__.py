@@ -22,6 +22,7 @@ _COMMANDS = {
     "drain": ("vrrpd.cli.drain", "hand every address over, without loss, and stay BACKUP"),
     "undrain": ("vrrpd.cli.undrain", "compete again after a drain"),
     "agent": ("vrrpd.cli.agent", "the daemon, configured by a Kubernetes cluster"),
+    "import": ("vrrpd.cli.import_", "turn a keepalived.conf into a vrrpd.toml"),
     "sniff": ("vrrpd.cli.sniff", "every virtual router that is heard on an interface or in a pcap file, and conflicts"),
     "demo": ("vrrpd.cli.demo", "routers and a client in namespaces: live failovers, the outage measured"),
 }
@@ -29,6 +30,7 @@ _COMMANDS = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command that `argv` names (default: the process's own arguments); returns the exit code."""
+    _open_standard_streams()
     arguments = [*(sys.argv[1:] if argv is None else argv)]
     parser = argparse.ArgumentParser(
         prog="vrrpd",
@@ -62,6 +64,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"vrrpd {parsed.command}: cannot write what it has to say: {error.strerror}", file=sys.stderr)
         return _without_output(EXIT_FAILED)
     return code
+
+
+def _open_standard_streams() -> None:
+    """Whatever the caller has closed: a socket that got its number would be the end of a process with libuv."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode))
 
 
 def _without_output(code: int) -> int:

@@ -39,7 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
     failed = False
     for path in paths:
         try:
-            configs.append((str(path), load(path)))
+            configs.append((str(path), load(path, _to_stderr)))
         except ConfigError as error:
             print(error, file=sys.stderr)
             failed = True
@@ -52,6 +52,10 @@ def run(arguments: argparse.Namespace) -> int:
         counts.append(_count(servers, "virtual server"))
     print(f"{', '.join(name for name, _ in configs)}: valid, {', '.join(counts)}")
     return EXIT_OK
+
+
+def _to_stderr(line: str) -> None:
+    print(line, file=sys.stderr)
 
 
 def _findings(config: Config) -> tuple[Finding, ...]:

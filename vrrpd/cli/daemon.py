@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from vrrpd.config.load import load
+from vrrpd.config.by_blocks import load_speakers
 from vrrpd.config.model import DEFAULT_CONTROL_SOCKET, DEFAULT_FILE
 from vrrpd.config.problems import ConfigError
 
@@ -26,7 +26,7 @@ def control_socket(arguments: argparse.Namespace) -> Path:
     if arguments.socket is not None:
         return Path(arguments.socket)
     try:
-        return load(arguments.config).control_socket
+        return load_speakers(arguments.config).control_socket
     except ConfigError:
         return _from_broken_file(arguments.config)
 

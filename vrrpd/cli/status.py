@@ -70,6 +70,8 @@ def as_text(status: dict[str, Any]) -> str:
         dropped = router["counters"]["adverts_dropped"]
         if dropped:
             lines.append("    dropped: " + ", ".join(f"{count} {reason}" for reason, count in dropped.items()))
+    scripts = status.get("scripts", ())
+    lines += [f"vrrp_script {each['name']} fails: {each['reason']}" for each in scripts if each["works"] is False]
     for stranger in status.get("strangers", ()):
         lines.append(
             f"{stranger['interface']} ({stranger['family']}): {stranger['adverts_dropped']['vrid']} adverts of VRIDs "

@@ -3,6 +3,7 @@
 Each rule is a function below; `_RULES` has the order in which they speak.
 """
 
+import os
 from collections.abc import Iterator
 
 from vrrpd.config.addresses import link_local_of
@@ -29,7 +30,21 @@ def findings(config: Config, interfaces: Interfaces) -> tuple[Finding, ...]:
     for instance in config.instances:
         for rule in _RULES:
             found.extend(rule(instance, interfaces))
-    return (*found, *_same_router_in_both_families(config), *_same_address_on_two_devices(config))
+    return (*found, *_scripts(config), *_same_router_in_both_families(config), *_same_address_on_two_devices(config))
+
+
+def _scripts(config: Config) -> Iterator[Finding]:
+    tracked = {each.script for instance in config.instances for each in instance.track_script}
+    for script in config.scripts:
+        what, program = f"vrrp_script {script.name}", script.script[0]
+        if script.name not in tracked:
+            yield warning(what, "it never runs: no [[vrrp_instance]] has it in its track_script")
+            continue
+        if not os.access(program, os.X_OK):
+            yield warning(what, f"{program} is not there, or cannot be executed, at present")
+        if script.timeout > script.interval:
+            yield note(what, f"a run that takes longer than interval, {script.interval:g} s, puts the next one off")
+        yield note(what, "it runs as vrrpd does; let nobody else write to it")
 
 
 def _election(instance: VrrpInstance, _: Interfaces) -> Iterator[Finding]:

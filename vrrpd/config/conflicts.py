@@ -23,7 +23,7 @@ def refuse_conflicts(drafts: list[Draft], report: Report) -> None:
     def claim(what: Hashable, shown_what: str, path: KeyPath, remedy: str) -> None:
         first = taken.setdefault(what, path)
         if first is not path:
-            report.add(path, f"{shown_what} is in use already (line {report.line(first)})", remedy)
+            report.add(path, f"{shown_what} is in use already ({report.where(first)})", remedy)
 
     for draft in drafts:
         name, interface, vrid = (draft.values.get(key) for key in ("name", "interface", "virtual_router_id"))

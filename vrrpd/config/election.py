@@ -104,21 +104,21 @@ def _small_weights(contenders: list[Contender]) -> Iterator[Finding]:
         return
     best, next_best = sorted(contenders, key=lambda contender: -_full_priority(contender.instance))[:2]
     other = _full_priority(next_best.instance)
-    for tracked in best.instance.track_interface:
-        left = _full_priority(best.instance) - abs(tracked.weight)
-        if tracked.weight and left >= other:
+    for tracked, weight in best.instance.weights:
+        left = _full_priority(best.instance) - abs(weight)
+        if left >= other:
             yield warning(
                 best.instance.name,
-                f"without {tracked.interface}, {best.host} has {left}, and {next_best.host} has {other}: it stays "
+                f"without {tracked}, {best.host} has {left}, and {next_best.host} has {other}: it stays "
                 f"master; use a weight of more than {_full_priority(best.instance) - other}",
             )
 
 
 def _full_priority(instance: VrrpInstance) -> int:
-    """While all that it tracks is up."""
+    """While all that it tracks is up and works."""
     if instance.priority == PRIORITY_OWNER:
         return PRIORITY_OWNER
-    return min(instance.priority + sum(max(0, each.weight) for each in instance.track_interface), PRIORITY_OWNER - 1)
+    return min(instance.priority + sum(max(0, weight) for _, weight in instance.weights), PRIORITY_OWNER - 1)
 
 
 def _deaf(listener: Contender, speaker: Contender) -> Iterator[Finding]:

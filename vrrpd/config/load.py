@@ -1,6 +1,6 @@
 """Reads a configuration file: all of it is right, or all that is wrong with it is said."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +10,16 @@ from vrrpd.config.model import Config, GarpSettings, VrrpInstance
 from vrrpd.config.problems import ConfigError, KeyPath, Problem, Report, shown
 from vrrpd.config.schema import INSTANCE, TOP, read_table, refuse_ipv4_only
 from vrrpd.config.services import VirtualServerSettings
-from vrrpd.config.syntax import read
-from vrrpd.config.tracking import read_tracked
-from vrrpd.protocol.advert import Family
+from vrrpd.config.syntax import is_keepalived, read
+from vrrpd.config.tracking import read_scripts, read_tracked, read_tracked_scripts
+from vrrpd.protocol.advert import Family, IPAddress
 from vrrpd.protocol.timing import PRIORITY_OWNER
 
 _INSTANCES = "vrrp_instance"
 _ADDRESSES = "virtual_ipaddress"
 _TRACKED = "track_interface"
+_TRACKED_SCRIPTS = "track_script"
+_SCRIPTS = "vrrp_script"
 _OF_SERVICES = ("virtual_server", "virtual_server_group")
 _GARP = "garp_"
 _ADD_INSTANCE = "add a [[vrrp_instance]] with name, interface, virtual_router_id and virtual_ipaddress"
@@ -25,11 +27,24 @@ _FILE_SIZE_MAX = 1 << 24
 """Bytes; a thousand times what a large configuration has."""
 
 
-def load(path: Path) -> Config:
+def load(path: Path, remark: Callable[[str], object] = str) -> Config:
     """The configuration in the file.
+
+    Args:
+        path: the file, in TOML or a keepalived.conf.
+        remark: takes what keepalived would do and vrrpd does not, or otherwise, line by line.
 
     Raises:
         ConfigError: the file cannot be read, or is wrong.
+    """
+    return parse(text_of(path), str(path), remark)
+
+
+def text_of(path: Path) -> str:
+    """What is in a file; in a keepalived.conf, bytes that are not UTF-8 are surrogates.
+
+    Raises:
+        ConfigError: the file cannot be read, or is TOML and not UTF-8.
     """
     try:
         with path.open("rb") as file:
@@ -45,35 +60,63 @@ def load(path: Path) -> Config:
         raise _unreadable(path, wrong, "name another with -c FILE") from None
     if len(content) > _FILE_SIZE_MAX:
         raise _unreadable(path, "it has more than 16 MiB", "name a configuration with -c FILE")
-    try:
-        text = content.decode("utf-8")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        wrong = f"it is not UTF-8: byte 0x{content[error.start]:02x}"
-        raise ConfigError([Problem(str(path), line, "", wrong, "save it as UTF-8")]) from None
-    return parse(text, str(path))
+    text = content.decode("utf-8", "surrogateescape")
+    if not is_keepalived(text):
+        try:
+            content.decode("utf-8")
+        except UnicodeDecodeError as error:
+            line = content.count(b"\n", 0, error.start) + 1
+            wrong = f"it is not UTF-8: byte 0x{content[error.start]:02x}"
+            raise ConfigError([Problem(str(path), line, "", wrong, "save it as UTF-8")]) from None
+    return text.removeprefix("\ufeff")
 
 
-def parse(text: str, name: str) -> Config:
-    """The configuration that is the TOML document `text`.
+def parse(text: str, name: str, remark: Callable[[str], object] = str) -> Config:
+    """The configuration that is the document `text`, in TOML or as keepalived has it.
 
     Args:
         text: the document.
         name: what to call it in errors, usually its path.
+        remark: takes what keepalived would do and vrrpd does not, or otherwise, line by line.
 
     Raises:
         ConfigError: it is wrong.
     """
     text = text.removeprefix("\ufeff")
+    if is_keepalived(text):
+        from vrrpd.config.keepalived.reading import read_keepalived  # noqa: PLC0415
+
+        imported = read_keepalived(text, name)
+        for each in imported.remarks:
+            remark(str(each))
+        return imported.config
     reading = read(text, name)
     report = Report(name, reading.text, reading.problems, reading.broken_keys)
-    values = read_table(reading.document, TOP, (), report)
-    drafts = [_draft(raw, path, report) for path, raw in _instance_tables(reading.document, report)]
-    refuse_conflicts(drafts, report)
-    if not reading.document.keys().isdisjoint(_OF_SERVICES):
-        values["virtual_servers"] = _virtual_servers(reading.document, report, drafts)
-    if report.problems:
+    config = configured(reading.document, report)
+    if config is None:
         raise ConfigError(report.problems)
+    return config
+
+
+def configured(document: dict[str, Any], report: Report) -> Config | None:
+    """The configuration that a document says; None: something is wrong with it, which the report has."""
+    values, drafts = read_rest(document, report)
+    if not document.keys().isdisjoint(_OF_SERVICES):
+        values["virtual_servers"] = _virtual_servers(document, report, drafts)
+    return None if report.problems else config_of(values, drafts)
+
+
+def read_rest(document: dict[str, Any], report: Report) -> tuple[dict[str, Any], list[Draft]]:
+    """What is not of virtual servers, as far as it is right; what is not goes to the report."""
+    values = read_table(document, TOP, (), report)
+    values["scripts"], weights = read_scripts(document.get(_SCRIPTS, []), report)
+    drafts = [_draft(raw, path, report, weights) for path, raw in _instance_tables(document, report)]
+    refuse_conflicts(drafts, report)
+    return values, drafts
+
+
+def config_of(values: Mapping[str, Any], drafts: Iterable[Draft]) -> Config:
+    """What comes of that, if it is without an error."""
     return Config(instances=tuple(_instance(draft) for draft in drafts), **values)
 
 
@@ -83,8 +126,12 @@ def _virtual_servers(
     # Those who have none need not wait for what reads them.
     from vrrpd.config.virtual_servers import read_virtual_servers  # noqa: PLC0415
 
-    held = (address.address for draft in drafts for _, address in draft.addresses)
-    return read_virtual_servers(document, report, held)
+    return read_virtual_servers(document, report, held_by(drafts))
+
+
+def held_by(drafts: Iterable[Draft]) -> frozenset[IPAddress]:
+    """Their virtual addresses."""
+    return frozenset(address.address for draft in drafts for _, address in draft.addresses)
 
 
 def _unreadable(path: Path, wrong: str, remedy: str) -> ConfigError:
@@ -112,7 +159,7 @@ def _instance_tables(document: dict[str, Any], report: Report) -> list[tuple[Key
     return []
 
 
-def _draft(raw: object, path: KeyPath, report: Report) -> Draft:
+def _draft(raw: object, path: KeyPath, report: Report, weights: Mapping[str, int] | None) -> Draft:
     if not isinstance(raw, dict):
         report.add(path, f"{shown(raw)} is not a table", f"write {INSTANCE.title} and its keys below it")
         return Draft(path, {}, [])
@@ -120,6 +167,10 @@ def _draft(raw: object, path: KeyPath, report: Report) -> Draft:
     addresses: list[Located] = []
     if _TRACKED in raw:
         values[_TRACKED] = read_tracked(raw[_TRACKED], (*path, _TRACKED), report, values.get("interface", ""))
+    if _TRACKED_SCRIPTS in raw:
+        values[_TRACKED_SCRIPTS] = read_tracked_scripts(
+            raw[_TRACKED_SCRIPTS], (*path, _TRACKED_SCRIPTS), report, weights
+        )
     if _ADDRESSES in raw:
         addresses = read_addresses(raw[_ADDRESSES], (*path, _ADDRESSES), report, values.get("interface", ""))
     if addresses:

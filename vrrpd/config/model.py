@@ -79,6 +79,33 @@ class TrackedInterface(Struct, frozen=True):
     """What is added to the priority: if positive while it is up, if negative while it is not. 0: without it, FAULT."""
 
 
+class VrrpScript(Struct, frozen=True):
+    """One `[[vrrp_script]]`: a program that finds out whether something works which instances depend on."""
+
+    name: str
+    script: Command
+    """It succeeds if it exits with 0."""
+    interval: float = 1.0
+    """Seconds from the start of one run to that of the next."""
+    timeout: float = 1.0
+    """Seconds after which a run counts as failed, and is killed with what it has started."""
+    rise: int = 1
+    """Successes in a row after which one that failed counts as working again."""
+    fall: int = 1
+    """Failures in a row after which one that worked counts as failed."""
+    init_fail: bool = False
+    """Whether it counts as failed at first; else its first run decides."""
+
+
+class TrackedScript(Struct, frozen=True):
+    """A program that an instance depends on."""
+
+    script: str
+    """The name of its `VrrpScript`."""
+    weight: int = 0
+    """What is added to the priority: if positive while it works, if negative while it fails. 0: without it, FAULT."""
+
+
 class VrrpInstance(Struct, frozen=True):
     """One `[[vrrp_instance]]`."""
 
@@ -104,8 +131,16 @@ class VrrpInstance(Struct, frozen=True):
     unicast_peer: tuple[IPAddress, ...] = ()
     """Whom adverts are sent to, each its own, and come from; empty: the multicast group."""
     track_interface: tuple[TrackedInterface, ...] = ()
+    track_script: tuple[TrackedScript, ...] = ()
     notify: Command | None = None
     """The program to call with `INSTANCE`, the name, the state that was entered and the priority."""
+
+    @property
+    def weights(self) -> tuple[tuple[str, int], ...]:
+        """What it tracks that moves its priority, and by how much."""
+        tracked = [(each.interface, each.weight) for each in self.track_interface]
+        tracked += ((each.script, each.weight) for each in self.track_script)
+        return tuple((name, weight) for name, weight in tracked if weight)
 
     @property
     def family(self) -> Family:
@@ -155,6 +190,7 @@ class Config(Struct, frozen=True):
     """SCHED_FIFO priority of the speaker, 1-99; 0: it is scheduled as any process."""
     memory_lock: bool = False
     """Whether the speaker's memory is kept from being swapped out."""
+    scripts: tuple[VrrpScript, ...] = ()
     virtual_servers: tuple[VirtualServerSettings, ...] = ()
     node_settings: NodeSettings = NodeSettings.KEEP
     resync_interval: float = 30.0

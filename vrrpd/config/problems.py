@@ -31,7 +31,7 @@ class ConfigError(ValueError):
     """A configuration that cannot be used, with everything that is wrong with it, in the order of the file."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:
-        self.problems = tuple(sorted(problems, key=lambda problem: problem.line or 0))
+        self.problems = tuple(sorted(problems, key=lambda problem: (problem.file, problem.line or 0)))
         super().__init__("\n".join(map(str, self.problems)))
 
 
@@ -60,6 +60,10 @@ class Report:
     def add(self, path: KeyPath, wrong: str, remedy: str) -> None:
         """Note that the value at `path` is wrong."""
         self.problems.append(Problem(self._file, self.line(path), shown_path(path), wrong, remedy))
+
+    def where(self, path: KeyPath) -> str:
+        """The place of the value at `path`, for a message about another one."""
+        return f"line {self.line(path)}"
 
     def line(self, path: KeyPath) -> int:
         """The line of the value at `path`; if it is not in the file, of the table that it is missing from."""

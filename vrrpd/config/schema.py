@@ -4,8 +4,11 @@ Defaults are those of the fields in `vrrpd.config.model`; a key that is not in t
 """
 
 from collections.abc import Mapping
+from functools import cached_property
 from types import MappingProxyType
 from typing import Any, NamedTuple
+
+from msgspec import Struct
 
 from vrrpd.config import kinds
 from vrrpd.config.model import GarpForm, Handover
@@ -26,7 +29,7 @@ class Key(NamedTuple):
     ipv4_only: bool = False
 
 
-class Table(NamedTuple):
+class Table(Struct, frozen=True, dict=True):
     """The keys of one kind of table."""
 
     title: str
@@ -39,10 +42,20 @@ class Table(NamedTuple):
     never: Mapping[str, str] = MappingProxyType({})
     """Keys, most of them keepalived's, that vrrpd does without: what to do instead."""
 
+    @cached_property
+    def by_name(self) -> Mapping[str, Key]:
+        """The same, to be looked up."""
+        return {key.name: key for key in self.keys}
+
+    @cached_property
+    def required(self) -> tuple[Key, ...]:
+        """Those of them that may not be missing."""
+        return tuple(key for key in self.keys if key.required)
+
     @property
     def names(self) -> tuple[str, ...]:
         """The keys that can be used."""
-        return tuple(key.name for key in self.keys)
+        return tuple(self.by_name)
 
 
 WEIGHT_MAX = 253
@@ -63,12 +76,12 @@ TOP = Table(
         Key("node_settings", kinds.choice(NodeSettings)),
         Key("resync_interval", kinds.seconds(1, 3600)),
         Key("vrrp_instance", None),
+        Key("vrrp_script", None),
         Key("virtual_server", None),
         Key("virtual_server_group", None),
     ),
     {
         "vrrp_sync_group": REMOVE,
-        "vrrp_script": REMOVE,
         "vrrp_track_process": REMOVE,
         "vrrp_track_file": REMOVE,
     },
@@ -110,11 +123,11 @@ INSTANCE = Table(
         Key("unicast_src_ip", host),
         Key("unicast_peer", hosts),
         Key("track_interface", None),
+        Key("track_script", None),
         Key("notify", command),
         Key("virtual_ipaddress", None, required='add virtual_ipaddress = ["ADDRESS/PREFIX"]'),
     ),
     {
-        "track_script": REMOVE,
         "track_process": REMOVE,
         "track_file": REMOVE,
         "use_vmac": REMOVE,
@@ -185,24 +198,52 @@ TRACKED = Table(
 )
 
 
+SCRIPT = Table(
+    "[[vrrp_script]]",
+    "below a [[vrrp_script]]",
+    (
+        Key("name", kinds.name, required='add name = "..."'),
+        Key("script", command, required='add script = "/path/to/script"'),
+        Key("interval", kinds.seconds(0.1, 86400)),
+        Key("timeout", kinds.seconds(0.01, 86400)),
+        Key("weight", kinds.whole(-WEIGHT_MAX, WEIGHT_MAX)),
+        Key("rise", kinds.whole(1, 1000)),
+        Key("fall", kinds.whole(1, 1000)),
+        Key("init_fail", kinds.flag),
+    ),
+    {"reverse": REMOVE},
+    {"user": "remove it: it runs as vrrpd does"},
+)
+
+TRACKED_SCRIPT = Table(
+    "an entry of track_script",
+    'into its entry: { script = "...", ... }',
+    (
+        Key("script", kinds.name, required='add script = "...", the name of a [[vrrp_script]]'),
+        Key("weight", kinds.whole(-WEIGHT_MAX, WEIGHT_MAX)),
+    ),
+    {"reverse": REMOVE},
+)
+
+
 def read_table(raw: Mapping[str, object], table: Table, path: KeyPath, report: Report) -> dict[str, Any]:
     """The values of the table's keys as far as they are right; what is not goes to the report.
 
     Keys without a kind are not among them, but are known.
     """
-    for name in raw:
-        if name not in table.names:
-            _report_unknown(name, table, (*path, name), report)
     values: dict[str, Any] = {}
-    for key in table.keys:
-        if key.name not in raw:
-            if key.required and key.name not in report.broken_keys:
-                report.add((*path, key.name), "the key is missing", key.required)
+    for name, value in raw.items():
+        key = table.by_name.get(name)
+        if key is None:
+            _report_unknown(name, table, (*path, name), report)
         elif key.kind:
             try:
-                values[key.name] = key.kind(raw[key.name])
+                values[name] = key.kind(value)
             except Refused as refused:
-                report.add((*path, key.name), refused.wrong, refused.remedy)
+                report.add((*path, name), refused.wrong, refused.remedy)
+    for key in table.required:
+        if key.name not in raw and key.name not in report.broken_keys:
+            report.add((*path, key.name), "the key is missing", key.required)
     return values
 
 
@@ -226,7 +267,7 @@ def _report_unknown(name: str, table: Table, path: KeyPath, report: Report) -> N
     if name in table.never:
         report.add(path, NEVER, table.never[name])
         return
-    for other in (TOP, INSTANCE, ADDRESS, TRACKED, *_of_services()):
+    for other in (TOP, INSTANCE, ADDRESS, TRACKED, SCRIPT, TRACKED_SCRIPT, *_of_services()):
         if name in other.names:
             report.add(path, f"it is a key of {other.title}, not of {table.title}", f"move it {other.place}")
             return

@@ -2,6 +2,7 @@
 
 import re
 import shlex
+from functools import lru_cache
 from ipaddress import IPv4Network, ip_address
 
 from vrrpd.config.kinds import printable
@@ -16,14 +17,22 @@ _HEX_CHARACTERS_MAX = 2 * 1400
 def host(raw: object) -> IPAddress:
     """An address that packets can be sent to."""
     remedy = 'use an address, such as "192.0.2.100" or "2001:db8::100"'
-    written = printable(raw, remedy)
     try:
-        address = ip_address(written)
-    except ValueError:
+        address, is_of_host = _address(printable(raw, remedy))
+    except ValueError as error:
+        if isinstance(error, Refused):
+            raise
         raise Refused(f"{shown(raw)} is not an IP address", remedy) from None
-    if address.is_unspecified or address.is_multicast or "%" in written:
+    if not is_of_host:
         raise Refused(f"{shown(raw)} is not the address of a host", remedy)
     return address
+
+
+@lru_cache(1 << 14)
+def _address(written: str) -> tuple[IPAddress, bool]:
+    """The address, and whether packets can be sent to it. A real server may be one of a thousand virtual servers."""
+    address = ip_address(written)
+    return address, not (address.is_unspecified or address.is_multicast or "%" in written)
 
 
 def hosts(raw: object) -> tuple[IPAddress, ...]:

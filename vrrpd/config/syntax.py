@@ -13,7 +13,13 @@ _PLACE = re.compile(r" \(at (?:line (?P<line>\d+), column (?P<column>\d+)|end of
 """How tomllib's messages end."""
 _KEY = re.compile(r"[ \t]*([A-Za-z0-9_-]+)[ \t]*=[ \t]*(.*)")
 _STRING_OR_COMMENT = re.compile(r""""(?:[^"\\\n]|\\.)*"|'[^'\n]*'|#[^\n]*""")
-_KEEPALIVED = re.compile(r"^[ \t]*(?:global_defs|vrrp_\w+|virtual_server\w*)\b[^=\n\]]*\{", re.MULTILINE)
+_KEEPALIVED = re.compile(
+    r"(?:[ \t\r\f\v]*(?:\#[^\n]*)?\n)*+[ \t]*+"
+    r"(?:[!@$~]|include[armwb]?[ \t]"
+    r"|(?:global_defs|vrrp_\w+|virtual_server\w*|static_\w+|garp_group|bfd_instance|track_\w+|instance|net_namespace\w*)"
+    r"(?=[ \t\r\n{])(?![ \t]*=)|[^=\n\[]*\{[ \t\r]*(?:\n|$))"
+)
+"""What the first line that says something looks like; TOML has KEY = VALUE or a header in brackets there."""
 _PROBLEMS_MAX = 20
 
 _GENERAL_REMEDY = "strings need quotes, and a key stands only once"
@@ -39,6 +45,11 @@ class Reading(NamedTuple):
     """One for each broken line."""
     broken_keys: frozenset[str]
     """The keys that these lines belong to; they are not missing."""
+
+
+def is_keepalived(text: str) -> bool:
+    """Whether a file is a keepalived.conf rather than TOML, by what it begins with."""
+    return _KEEPALIVED.match(text.removeprefix("\ufeff")) is not None
 
 
 def read(text: str, name: str) -> Reading:
@@ -68,9 +79,6 @@ def read(text: str, name: str) -> Reading:
             if problems and not document:
                 raise ConfigError(problems)
             return Reading(document, "\n".join(lines), problems, frozenset(broken_keys))
-        if not problems and _KEEPALIVED.search(text):
-            wrong, remedy = "it is written for keepalived", "this release reads TOML alone: see docs/configuration.md"
-            raise ConfigError([Problem(name, 1, "", wrong, remedy)])
         if problems and problem.line is not None and problem.line <= (problems[-1].line or 0):
             raise ConfigError(problems)
         problems.append(problem)

@@ -10,7 +10,15 @@ from types import MappingProxyType
 
 from msgspec import Struct
 
-from vrrpd.config.model import Config, GarpSettings, TrackedInterface, VirtualAddress, VrrpInstance
+from vrrpd.config.model import (
+    Config,
+    GarpSettings,
+    TrackedInterface,
+    TrackedScript,
+    VirtualAddress,
+    VrrpInstance,
+    VrrpScript,
+)
 from vrrpd.config.services import (
     Check,
     DnsCheck,
@@ -25,6 +33,7 @@ from vrrpd.config.services import (
     VirtualServerSettings,
 )
 from vrrpd.ipvs.model import FirewallMark, Flag, Method, Protocol, Scheduler, VirtualServerKey
+from vrrpd.protocol.advert import Family
 
 _TYPES: Mapping[type[Check], str] = MappingProxyType(
     {
@@ -51,7 +60,8 @@ def as_toml(config: Config) -> str:
         if name := group_of(server):
             groups.setdefault(name, server)
     tables = [
-        list(_lines(_changed(config, Config(()), "instances", "virtual_servers"))),
+        list(_lines(_changed(config, Config(()), "instances", "scripts", "virtual_servers"))),
+        *(["[[vrrp_script]]", *_lines(_script(script))] for script in config.scripts),
         *(["[[vrrp_instance]]", *_lines(_instance(instance))] for instance in config.instances),
         *(["[[virtual_server_group]]", *_lines(_group(name, server))] for name, server in groups.items()),
         *(_virtual_server(server) for server in config.virtual_servers),
@@ -63,7 +73,9 @@ def group_of(server: VirtualServerSettings) -> str:
     """The name of the group that a virtual server has its keys from; empty: it has one of its own."""
     if len(server.keys) == 1 and server.name == str(server.keys[0]):
         return ""
-    return server.name.removeprefix(f"{server.protocol.name} group ")
+    name = server.name.removeprefix(f"{server.protocol.name} group ")
+    of_ipv6 = any(isinstance(key, FirewallMark) and key.family is Family.IPV6 for key in server.keys)
+    return name.removesuffix(" (IPv6)") if of_ipv6 else name
 
 
 def sole_checks(server: VirtualServerSettings) -> tuple[Check, ...]:
@@ -86,11 +98,13 @@ def _instance(instance: VrrpInstance) -> Pairs:
     yield "priority", instance.priority
     yield "advert_int", instance.advert_int
     said = ("name", "interface", "virtual_router_id", "virtual_ipaddress", "priority", "advert_int", "garp")
-    yield from _changed(instance, VrrpInstance("", "", 1, ()), *said, "track_interface")
+    yield from _changed(instance, VrrpInstance("", "", 1, ()), *said, "track_interface", "track_script")
     for name, value in _changed(instance.garp, GarpSettings()):
         yield f"garp_{name}", value
     if instance.track_interface:
         yield "track_interface", [_tracked(each) for each in instance.track_interface]
+    if instance.track_script:
+        yield "track_script", [_tracked_script(each) for each in instance.track_script]
     yield "virtual_ipaddress", [_address(vip, instance.interface) for vip in instance.virtual_ipaddress]
 
 
@@ -101,6 +115,15 @@ def _address(vip: VirtualAddress, interface: str) -> object:
 
 def _tracked(tracked: TrackedInterface) -> object:
     return {"interface": tracked.interface, "weight": tracked.weight} if tracked.weight else tracked.interface
+
+
+def _tracked_script(tracked: TrackedScript) -> object:
+    return {"script": tracked.script, "weight": tracked.weight} if tracked.weight else tracked.script
+
+
+def _script(script: VrrpScript) -> Pairs:
+    yield "name", script.name
+    yield from _changed(script, VrrpScript(script.name, (), timeout=script.interval))
 
 
 def _group(name: str, server: VirtualServerSettings) -> Pairs:

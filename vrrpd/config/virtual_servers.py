@@ -1,12 +1,14 @@
 """`[[virtual_server]]` and `[[virtual_server_group]]`: read, and checked for what the kernel would not do."""
 
 from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from ipaddress import IPv4Address, IPv6Address
 from itertools import chain
 from typing import Any
 
 from msgspec.structs import replace
 
+from vrrpd.config.blocks import REALS, SERVERS
 from vrrpd.config.problems import KeyPath, Refused, Report, shown
 from vrrpd.config.schema import Table, read_table
 from vrrpd.config.service_keys import CHECKS, GROUP, REAL_SERVER, SORRY_SERVER, TIMING, VIRTUAL_SERVER
@@ -23,7 +25,8 @@ from vrrpd.config.services import (
 from vrrpd.ipvs.model import FirewallMark, Flag, Method, Protocol, Scheduler, ServiceAddress, VirtualServerKey
 from vrrpd.protocol.advert import Family, IPAddress
 
-SERVERS, GROUPS, REALS = "virtual_server", "virtual_server_group", "real_server"
+GROUPS = "virtual_server_group"
+_WAYS = ("address", "fwmark", "virtual_server_group")
 _MEMBERS_MAX = 4096
 _USE_MEMBER = 'use "ADDRESS PORT", "FIRST-LAST PORT" or "fwmark MARK"'
 _FLAGS = {
@@ -64,8 +67,7 @@ def read_virtual_servers(
         report: takes what is wrong.
         held: the virtual addresses of the file's instances.
     """
-    groups = _read_groups(document, report)
-    reader = _Reader(report, groups, frozenset(held))
+    reader = Reader(document, report, held)
     found = [reader.read(raw, path) for path, raw in _tables(document.get(SERVERS, []), (SERVERS,), report)]
     return tuple(server for server in found if server)
 
@@ -138,13 +140,19 @@ def _member(raw: object) -> Members:
     return tuple(ServiceAddress(Protocol.TCP, kind(int(address) + offset), number) for offset in range(count))
 
 
-class _Reader:
-    """Reads one virtual server after another, and sees to it that no two are the same."""
+class Reader:
+    """Reads one virtual server after another, and sees to it that no two are the same.
 
-    def __init__(self, report: Report, groups: Mapping[str, Members], held: frozenset[IPAddress]) -> None:
+    Args:
+        document: the file; of it only the groups count.
+        report: takes what is wrong.
+        held: the virtual addresses of the file's instances.
+    """
+
+    def __init__(self, document: Mapping[str, Any], report: Report, held: Iterable[IPAddress]) -> None:
         self._report = report
-        self._groups = groups
-        self._held = held
+        self._groups = _read_groups(document, report)
+        self._held = frozenset(held)
         self._taken: dict[VirtualServerKey, KeyPath] = {}
         self._masqueraded: dict[IPAddress, tuple[bool, KeyPath]] = {}
 
@@ -158,11 +166,13 @@ class _Reader:
         sorry = self._sorry_server(raw, values, path)
         family = next((Family.of(real.address) for real in (*located.values(), *([sorry] if sorry else []))), None)
         keys = self._keys(raw, values, protocol, family, path)
+        self.claim(keys, values.get("masquerade"), path, next((way for way in _WAYS if way in raw), ""))
         self._refuse_nonsense(values, keys, path)
-        self._refuse_contradiction(values.get("masquerade"), keys, (*path, "masquerade"))
         if keys:
-            located = {real_path: self._fitted(real, keys, real_path) for real_path, real in located.items()}
-            sorry = sorry and self._fitted(sorry, keys, (*path, "sorry_server"))
+            ports = {key.port for key in keys if isinstance(key, ServiceAddress)} or {0}
+            families = {key.family for key in keys}
+            located = {place: self._fitted(real, ports, families, place) for place, real in located.items()}
+            sorry = sorry and self._fitted(sorry, ports, families, (*path, "sorry_server"))
         self._refuse_doubles(located, {(*path, "sorry_server"): sorry} if sorry else {})
         if values.get("ops"):
             methods = {real.method for real in located.values()} or {values.get("lvs_method", Method.NAT)}
@@ -190,7 +200,7 @@ class _Reader:
         path: KeyPath,
     ) -> tuple[VirtualServerKey, ...]:
         """What clients ask for; the family of a firewall mark is that of the real servers."""
-        ways = [way for way in ("address", "fwmark", "virtual_server_group") if way in raw]
+        ways = [way for way in _WAYS if way in raw]
         if len(ways) != 1:
             wrong = f"it has {' and '.join(ways)}" if ways else "it has no address"
             self._report.add(path, wrong, "give it one of: address and port, fwmark, virtual_server_group")
@@ -217,19 +227,30 @@ class _Reader:
             return ()
         else:
             members = self._groups[values["virtual_server_group"]]
-        keys = tuple(
+        return tuple(
             FirewallMark(member, family or Family.IPV4)
             if isinstance(member, int)
             else ServiceAddress(protocol, member.address, member.port)
             for member in members
         )
+
+    def claim(
+        self, keys: tuple[VirtualServerKey, ...], masquerade: Masquerade | None, path: KeyPath, way: str = _WAYS[0]
+    ) -> None:
+        """Report what another virtual server has already, or has otherwise.
+
+        Args:
+            keys: what clients ask for.
+            masquerade: as the virtual server has it.
+            path: where it stands.
+            way: the key that says what clients ask for.
+        """
         for key in keys:
             first = self._taken.setdefault(key, path)
             if first is not path:
-                where = self._report.line(first)
-                wrong = f"{key} is served already (line {where})"
-                self._report.add((*path, ways[0]), wrong, "make one virtual server of both")
-        return keys
+                wrong = f"{key} is served already ({self._report.where(first)})"
+                self._report.add((*path, way), wrong, "make one virtual server of both")
+        self._refuse_contradiction(masquerade, keys, (*path, "masquerade"))
 
     def _real_servers(
         self, raw: Mapping[str, Any], values: Mapping[str, Any], path: KeyPath
@@ -338,11 +359,16 @@ class _Reader:
             report.add((*path, "vrrp_weight"), "no [[vrrp_instance]] has an address of it", "remove it, or add one")
 
     def _fitted(
-        self, real: RealServerSettings, keys: tuple[VirtualServerKey, ...], path: KeyPath
+        self, real: RealServerSettings, ports: AbstractSet[int], families: AbstractSet[Family], path: KeyPath
     ) -> RealServerSettings:
-        """The same with a port of its own; what does not go with the virtual server is reported."""
-        ports = {key.port for key in keys if isinstance(key, ServiceAddress)} or {0}
-        families = {key.family for key in keys}
+        """The same with a port of its own; what does not go with the virtual server is reported.
+
+        Args:
+            real: as the file has it.
+            ports: of the virtual server.
+            families: of the virtual server.
+            path: where the real server stands.
+        """
         if real.method is not Method.TUN and families != {Family.of(real.address)}:
             version = real.address.version
             wrong = f"{real.address} is IPv{version}, and the virtual server is not"
@@ -361,7 +387,7 @@ class _Reader:
             if check.bindto and check.bindto.version != asked.version:
                 wrong = f"bindto is IPv{check.bindto.version}, and {asked}, which is asked, is not"
                 self._report.add((*path, "check"), wrong, "use an address of the same family")
-        return replace(real, port=port)
+        return real if port == real.port else replace(real, port=port)
 
     def _refuse_contradiction(
         self, masquerade: Masquerade | None, keys: tuple[VirtualServerKey, ...], path: KeyPath
@@ -374,7 +400,7 @@ class _Reader:
             if isinstance(key, ServiceAddress):
                 other, first = self._masqueraded.setdefault(key.address, (asked, path))
                 if other is not asked:
-                    wrong = f"{key.address} has it otherwise (line {self._report.line(first)})"
+                    wrong = f"{key.address} has it otherwise ({self._report.where(first)})"
                     self._report.add(path, wrong, "use one for all ports of an address")
                     return
 

@@ -1,7 +1,7 @@
 """The checks of all real servers: those that stay go on over a reload, and what they find becomes one health each."""
 
 import asyncio
-from collections.abc import Callable, Container
+from collections.abc import Callable, Collection, Container, Mapping
 
 from msgspec import Struct
 
@@ -35,7 +35,8 @@ class Checking:
     def __init__(self, loop: asyncio.AbstractEventLoop, heard: Callable[[Place, Health], None]) -> None:
         self._loop = loop
         self._heard = heard
-        self._checkers: dict[Place, dict[Check, Checker]] = {}
+        self._checkers: dict[str, dict[RealServerKey, dict[Check, Checker]]] = {}
+        """By virtual server and real server."""
 
     def apply(
         self,
@@ -54,37 +55,48 @@ class Checking:
         """
         before, self._checkers = self._checkers, {}
         for server in servers:
-            for real in server.real_servers:
-                place = server.name, real.key
-                known = before.pop(place, {})
-                if known and server.name in same:
-                    self._checkers[place] = known
-                    continue
-                made = {
-                    check: known.pop(check) if check in known else self._make(place, check, real, health)
-                    for check in real.checks
-                }
-                for checker in known.values():
-                    checker.close()
-                if made:
-                    self._checkers[place] = made
-                if known and made:
-                    self._changed(place)  # what one that is gone has found counts no more
+            known = before.pop(server.name, {})
+            if server.name in same:  # of thousands most are
+                self._checkers[server.name] = known
+            else:
+                self._apply(server, known, health)
             if server.ha_suspend or server.name not in same:
                 self.suspend(server, suspended=suspended(server))
         for left in before.values():
-            for checker in left.values():
+            _close(left)
+
+    def _apply(
+        self,
+        server: VirtualServerSettings,
+        before: dict[RealServerKey, dict[Check, Checker]],
+        health: Callable[[Place], Health],
+    ) -> None:
+        now = self._checkers[server.name] = dict[RealServerKey, dict[Check, Checker]]()
+        for real in server.real_servers:
+            if not real.checks and not before:
+                continue
+            place, known = (server.name, real.key), before.pop(real.key, {})
+            made = {
+                check: known.pop(check) if check in known else self._make(place, check, real, health)
+                for check in real.checks
+            }
+            for checker in known.values():
                 checker.close()
+            if made:
+                now[real.key] = made
+            if known and made:
+                self._changed(place)  # what one that is gone has found counts no more
+        _close(before)
 
     def suspend(self, server: VirtualServerSettings, *, suspended: bool) -> None:
         """Let the checks of a virtual server rest, or go on."""
-        for real in server.real_servers:
-            for checker in self._checkers.get((server.name, real.key), {}).values():
+        for checkers in self._checkers.get(server.name, {}).values():
+            for checker in checkers.values():
                 (checker.suspend if suspended else checker.resume)()
 
     def found(self, place: Place) -> Found:
         """What the checks of a real server have found so far."""
-        checkers = self._checkers.get(place, {}).values()
+        checkers = self._of(place)
         return Found(
             tuple(checker.reason for checker in checkers if not checker.up),
             sum(checker.checked for checker in checkers),
@@ -94,9 +106,12 @@ class Checking:
     def close(self) -> None:
         """Check nobody any more."""
         for checkers in self._checkers.values():
-            for checker in checkers.values():
-                checker.close()
+            _close(checkers)
         self._checkers = {}
+
+    def _of(self, place: Place) -> Collection[Checker]:
+        name, real = place
+        return self._checkers.get(name, {}).get(real, {}).values()
 
     def _make(self, place: Place, check: Check, real: RealServerSettings, health: Callable[[Place], Health]) -> Checker:
         checker = Checker(
@@ -106,6 +121,12 @@ class Checking:
         return checker
 
     def _changed(self, place: Place) -> None:
-        checkers = self._checkers[place].values()
+        checkers = self._of(place)
         weights = [checker.weight for checker in checkers if checker.weight is not None]
         self._heard(place, Health(all(checker.up for checker in checkers), min(weights, default=None)))
+
+
+def _close(checkers: Mapping[RealServerKey, Mapping[Check, Checker]]) -> None:
+    for each in checkers.values():
+        for checker in each.values():
+            checker.close()

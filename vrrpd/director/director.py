@@ -10,7 +10,7 @@ from typing import Any
 from msgspec import Raw
 from msgspec.json import encode
 
-from vrrpd.channel import Entered, SetBurdens
+from vrrpd.channel import Burden, Entered, SetBurdens
 from vrrpd.config.model import Config
 from vrrpd.config.services import DRAIN_TIMEOUT, VirtualServerSettings
 from vrrpd.director.belongings import Belongings
@@ -21,6 +21,7 @@ from vrrpd.director.masquerade import MasqueradeError
 from vrrpd.director.notify import Notifier
 from vrrpd.director.own import OwnAddresses
 from vrrpd.director.priorities import burdens
+from vrrpd.director.scripts import Scripts
 from vrrpd.director.service import Health, Service, adopted, is_served_by
 from vrrpd.director.status import statuses
 from vrrpd.director.turns import in_turns
@@ -36,6 +37,8 @@ log = logging.getLogger(__name__)
 
 DEBOUNCE = 0.05
 """Seconds: the first change goes to the kernel at once, those that follow within this time together."""
+SERVERS_AT_ONCE = 200
+"""Virtual servers that are told to the kernel before checks and answers have their turn."""
 RETRY = 5.0
 """Seconds until a kernel without IPVS is asked again."""
 DRAIN_POLL = 1.0
@@ -88,14 +91,24 @@ class Director:
         self._errors: dict[str, str] = {}
         """Why the kernel is not as it should be, by what of it; told in the status."""
         self._told: set[str] = set()
-        self._burdens: Mapping[RouterKey, int] | None = None
+        self._scripts = Scripts(loop, self._weigh)
+        self._burdens: Mapping[RouterKey, Burden] | None = None
         """None: an earlier life may have told some."""
         self._flush_timer: asyncio.TimerHandle | None = None
         self._flushed_at = float("-inf")
+        self._flushing_since: float | None = None
+        """Since when the kernel is being told, on `time.monotonic`."""
+        self._waiting: list[Callable[[], None]] = []
+        """Called when all that is wanted has been told to the kernel."""
         self._resync_timer: asyncio.TimerHandle | None = None
         self._drain_timer: asyncio.TimerHandle | None = None
         self._resyncing: asyncio.Task[None] | None = None
         self._sync_seconds = Histogram(SYNC_BUCKETS)
+
+    @property
+    def settings(self) -> dict[str, VirtualServerSettings]:
+        """What is configured, by name."""
+        return {name: service.settings for name, service in self._services.items()}
 
     def start(self) -> None:
         """Take over what an earlier life has left, and have the kernel as it should be."""
@@ -107,8 +120,9 @@ class Director:
         self._retire((left[key] for key in left.keys() & (ours.keys() | self._by_key.keys())), ())
         self._carry_out()
 
-    def apply(self, config: Config) -> None:
-        """Make `config` the one in force."""
+    def apply(self, config: Config, applied: Callable[[], None] = lambda: None) -> None:
+        """Make `config` the one in force; `applied` is called when the kernel has been told all of it."""
+        self._waiting.append(applied)
         before, tables, present = self._services, self._tables, self._present
         self._take_up(config, before, {})
         unlike = [service for name, service in before.items() if self._services.get(name) is not service]
@@ -128,6 +142,8 @@ class Director:
         """
         self._config = config
         self._away = _away(config, self._held)
+        tracked = {each.script for instance in config.instances for each in instance.track_script}
+        self._scripts.apply(script for script in config.scripts if script.name in tracked)
         tables, self._services, self._tables = self._tables, {}, {}
         for settings in config.virtual_servers:
             name, earlier = settings.name, before.get(settings.name)
@@ -137,20 +153,21 @@ class Director:
                 service = self._services[name] = Service(settings, earlier, adopted(settings, left))
                 self._tables[name] = service.table()
         self._by_key = {key: service for service in self._services.values() for key in service.settings.keys}
-        self._served_here = self._find_ourselves()
         same = {name for name, service in self._services.items() if before.get(name) is service}
+        self._served_here &= same
+        self._served_here |= self._find_ourselves(each for name, each in self._services.items() if name not in same)
         self._checking.apply(config.virtual_servers, same, self._rests, self._health)
         for name, service in self._services.items():
             if name in before or left.keys().isdisjoint(service.settings.keys):
                 self._quorum_changed(service, had=before[name].has_quorum if name in before else True)
 
-    def _find_ourselves(self) -> set[str]:
+    def _find_ourselves(self, services: Iterable[Service]) -> set[str]:
         own = self._own.addresses
-        return {name for name, service in self._services.items() if is_served_by(service.settings, own)}
+        return {service.settings.name for service in services if is_served_by(service.settings, own)}
 
     def _own_changed(self) -> None:
         """This host has other addresses than before, and may be a real server now, or not any more."""
-        before, self._served_here = self._served_here, self._find_ourselves()
+        before, self._served_here = self._served_here, self._find_ourselves(self._services.values())
         if self._served_here != before:
             self._merge()
             self._flush_soon()
@@ -197,6 +214,7 @@ class Director:
         encoded = [encode(entry) async for entry in in_turns(entries)]
         refusals = self._reconciler.refusals if self._reconciler else ()
         return {
+            "scripts": self._scripts.status(),
             "virtual_servers": Raw(b"[" + b",".join(encoded) + b"]"),
             "ipvs": {
                 "errors": [*self._errors.values()],
@@ -216,6 +234,7 @@ class Director:
         if self._resyncing:
             self._resyncing.cancel()
         self._checking.close()
+        self._scripts.close()
         self._own.close()
         for service in self._services.values():
             if service.settings.omega:
@@ -284,8 +303,10 @@ class Director:
             self._notifier.tell(settings.name, settings.quorum_down)
 
     def _weigh(self) -> None:
-        """Tell what is to be added to the priorities of routers, if that is news."""
-        found = burdens(self._config.instances, self._services.values())
+        """Tell what burdens the routers, if that is news; nothing before all programs have run: what was told holds."""
+        if (standings := self._scripts.standings) is None:
+            return
+        found = burdens(self._config.instances, self._services.values(), standings)
         if found != self._burdens:
             self._burdens = found
             self._tell(SetBurdens(found))
@@ -323,20 +344,32 @@ class Director:
             self._flush_timer.cancel()
             self._flush_timer = None
         self._flushed_at = self._loop.time()
-        began = time.monotonic()
+        if self._flushing_since is None:
+            self._flushing_since = time.monotonic()
         if self._reconciler is None and self._services and self._open() is None:
             self._flush_timer = self._loop.call_later(RETRY, self.flush)
-        reconciler = self._reconciler
-        if reconciler is None:
+        if self._reconciler and not self._flush(self._reconciler):
+            self._flush_timer = self._loop.call_later(0, self.flush)
             return
+        if self._reconciler:
+            self._sync_seconds.observe(time.monotonic() - self._flushing_since)
+        self._flushing_since = None
+        waiting, self._waiting = self._waiting, []
+        for applied in waiting:
+            applied()
+
+    def _flush(self, reconciler: Reconciler) -> bool:
+        """Tell the kernel, and return whether that was all: of thousands of virtual servers it is a part at a time."""
         wanted = self._draining.overlay(self._table, self._by_key, self._away, self._own.addresses)
         self._belongings.note(reconciler.ours | wanted.keys() - reconciler.theirs)
         self._prepare_host()
-        self._reconcile(lambda: reconciler.want(wanted))
+        part = reconciler.towards(wanted, SERVERS_AT_ONCE)
+        if self._reconcile(lambda: reconciler.want(part)) and part is not wanted:
+            return False
         self._belongings.note(reconciler.ours)
-        self._sync_seconds.observe(time.monotonic() - began)
         if self._draining and self._drain_timer is None:
             self._drain_timer = self._loop.call_later(DRAIN_POLL, self._poll_draining)
+        return True
 
     def _open(self) -> Table | None:
         """Everything that the kernel has, whoever put it there; None: it has no IPVS for us."""
@@ -363,9 +396,11 @@ class Director:
         """Clients stay masqueraded while connections may go on: the kernel would forget how to translate."""
         self._try("host", lambda: self._host.prepare(self._draining.addresses))
 
-    def _reconcile(self, action: Callable[[], int]) -> None:
-        if self._try("table", action):
+    def _reconcile(self, action: Callable[[], int]) -> bool:
+        done = self._try("table", action)
+        if done:
             self._tell_of_refusals()
+        return done
 
     def _tell_of_refusals(self) -> None:
         assert self._reconciler

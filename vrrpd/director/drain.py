@@ -99,6 +99,8 @@ class Draining:
             own: this host's addresses: if it is leaving by DR or TUN itself, it takes what the master forwards to it.
         """
         result, to_itself = dict(table), set()
+        if not self._leaving:
+            return result
         for (key, real_key), leaving in self._leaving.items():
             elsewhere = isinstance(key, ServiceAddress) and key.address in away
             if elsewhere and leaving.real_server.method is not Method.NAT and real_key.address in own:

@@ -9,7 +9,7 @@ import contextlib
 import errno
 from collections.abc import Iterable, Iterator
 from collections.abc import Set as AbstractSet
-from ipaddress import IPv4Interface, IPv6Interface
+from ipaddress import IPv4Interface, IPv4Network, IPv6Interface, IPv6Network
 from typing import Protocol
 
 from vrrpd.config import services
@@ -143,11 +143,11 @@ def masqueraded(servers: Iterable[VirtualServerSettings], own: Iterable[Interfac
     """
     servers = tuple(servers)
     served = frozenset(address for server in servers for address in server.addresses)
-    gateways = frozenset(interface for interface in own if interface.ip not in served)
-    return frozenset(address for server in servers if _needs_it(server, gateways) for address in server.addresses)
+    networks = frozenset(interface.network for interface in own if interface.ip not in served)
+    return frozenset(address for server in servers if _needs_it(server, networks) for address in server.addresses)
 
 
-def _needs_it(server: VirtualServerSettings, gateways: AbstractSet[Interface]) -> bool:
+def _needs_it(server: VirtualServerSettings, networks: AbstractSet[IPv4Network | IPv6Network]) -> bool:
     real_servers = [real.address for real in server.everybody if real.method is Method.NAT]
     match server.masquerade:
         case services.Masquerade.ALWAYS:
@@ -155,4 +155,4 @@ def _needs_it(server: VirtualServerSettings, gateways: AbstractSet[Interface]) -
         case services.Masquerade.NEVER:
             return False
         case services.Masquerade.AUTO:
-            return not all(any(real in gateway.network for gateway in gateways) for real in real_servers)
+            return not all(any(real in network for network in networks) for real in real_servers)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from vrrpd.config.services import VirtualServerSettings
 from vrrpd.ipvs.model import CONSISTENT, Method, Protocol
+from vrrpd.protocol.advert import Family
 
 log = logging.getLogger(__name__)
 
@@ -34,10 +35,10 @@ def needed(servers: Iterable[VirtualServerSettings], kernel: tuple[int, int], *,
             settings["net/ipv4/vs/sloppy_tcp"] = "1"  # so that connections survive a failover
         if server.scheduler in CONSISTENT and server.protocol is Protocol.SCTP:
             settings["net/ipv4/vs/sloppy_sctp"] = "1"
-        for real in server.everybody:
-            if real.method is Method.NAT:
-                forwarding = "net/ipv4/ip_forward" if real.address.version == 4 else "net/ipv6/conf/all/forwarding"
-                settings[forwarding] = "1"
+        if any(real.method is Method.NAT for real in server.everybody):  # which are of the same family
+            for family in {key.family for key in server.keys}:
+                ipv4 = family is Family.IPV4
+                settings["net/ipv4/ip_forward" if ipv4 else "net/ipv6/conf/all/forwarding"] = "1"
     if masquerades:
         settings["net/ipv4/vs/conntrack"] = "1"
         if kernel < _REUSE_MODE_MENDED:

@@ -123,10 +123,9 @@ def _do(message: Message, director: Director, pages: Pages, link: SupervisorLink
         task.add_done_callback(_telling.discard)
     elif isinstance(message, Direct):
         with _no_garbage():
-            config = message.config.opened()
-            director.apply(config)
-        pages.apply(config)
-        link.send(Answer(message.request))
+            config = message.config.opened(director.settings)
+            pages.apply(config)
+            director.apply(config, lambda: link.send(Answer(message.request)))
     elif isinstance(message, Ping):
         link.send(Answer(message.request))
     elif isinstance(message, Holds):

@@ -48,8 +48,9 @@ class Service:
         self.settings = settings
         known: Mapping[RealServerKey, Health] = before.health if before else adopted or {}
         self.health: dict[RealServerKey, Health] = {
-            real.key: self._at_first(real, known.get(real.key)) for real in settings.real_servers
+            key: self._at_first(real, known.get(key)) for real in settings.real_servers for key in [real.key]
         }
+        """In the order of the real servers."""
         self.has_quorum: bool = before.has_quorum if before else self.weight >= settings.quorum
         """Whether those who are well are enough."""
         self._judge()
@@ -62,7 +63,11 @@ class Service:
     @property
     def weight(self) -> int:
         """Of all that are well, together."""
-        return sum(self._weight(real) for real in self.settings.real_servers)
+        return sum(_weight(real, health) for real, health in self._healths())
+
+    def _healths(self) -> Iterator[tuple[RealServerSettings, Health]]:
+        """The real servers and theirs; to look up 50,000 keys takes a while."""
+        return zip(self.settings.real_servers, self.health.values(), strict=True)
 
     def hear(self, key: RealServerKey, health: Health) -> bool:
         """A real server is well, or is not; returns whether that is news."""
@@ -112,27 +117,28 @@ class Service:
         instead = sorry is not None and not self.has_quorum
         if sorry and instead:
             yield sorry, sorry.weight
-        for real in self.settings.real_servers:
-            if self.health[real.key].up or real.inhibit_on_failure:
-                yield real, 0 if instead else self._weight(real)  # its connections may go on beside the sorry server's
+        for real, health in self._healths():
+            if health.up or real.inhibit_on_failure:
+                # Its connections may go on beside the sorry server's.
+                yield real, 0 if instead else _weight(real, health)
 
     def found(self, key: VirtualServerKey) -> list[tuple[RealServer, Health | None]]:
         """Everybody, as the kernel is or would be told; the sorry server, who is not checked, without a health."""
         sorry = self.settings.sorry_server
         reals: list[tuple[RealServer, Health | None]] = [
-            (programmed(key, real, self._weight(real)), self.health[real.key]) for real in self.settings.real_servers
+            (programmed(key, real, _weight(real, health)), health) for real, health in self._healths()
         ]
         return [*reals, (programmed(key, sorry, sorry.weight), None)] if sorry else reals
-
-    def _weight(self, real: RealServerSettings) -> int:
-        health = self.health[real.key]
-        if not health.up:
-            return 0
-        return real.weight if health.weight is None else health.weight
 
     def knows(self, server: VirtualServerKey, key: RealServerKey) -> bool:
         """Whether a real server of the kernel's table is one that it has, well or not."""
         return any(programmed(server, real, 0).key == key for real in self.settings.everybody)
+
+
+def _weight(real: RealServerSettings, health: Health) -> int:
+    if not health.up:
+        return 0
+    return real.weight if health.weight is None else health.weight
 
 
 def programmed(key: VirtualServerKey, real: RealServerSettings, weight: int) -> RealServer:

@@ -44,7 +44,6 @@ from vrrpd.net.netlink import (
     NLM_F_ACK,
     NLM_F_DUMP,
     NLM_F_REQUEST,
-    REQUESTS_A_DATAGRAM,
     Batch,
     ask,
     attributes,
@@ -52,6 +51,8 @@ from vrrpd.net.netlink import (
     transact,
 )
 
+STEPS_A_DATAGRAM = 128
+"""The kernel may go through all of a datagram before it lets another process have the processor; a step takes 2 us."""
 NETLINK_GENERIC = 16
 _GENL_ID_CTRL = 16
 _CTRL_CMD_GETFAMILY = 3
@@ -155,8 +156,8 @@ class Ipvs:
     def apply(self, steps: Sequence[Step]) -> list[tuple[Step, OSError]]:
         """Take the steps in their order, going on past those that the kernel refuses; returns these, and why."""
         refused: list[tuple[Step, OSError]] = []
-        for start in range(0, len(steps), REQUESTS_A_DATAGRAM):  # the first are on their way while others are encoded
-            some = steps[start : start + REQUESTS_A_DATAGRAM]
+        for start in range(0, len(steps), STEPS_A_DATAGRAM):
+            some = steps[start : start + STEPS_A_DATAGRAM]
             failed = transact(self._netlink, Batch([request_of(step, self._family) for step in some]))
             refused += [(some[position], error) for position, error in sorted(failed.items())]
         return refused

@@ -97,6 +97,17 @@ class Reconciler:
             theirs -= alike
         self.theirs = frozenset(theirs)
 
+    def towards(self, desired: Table, most: int) -> Table:
+        """What to `want` on the way to `desired`: that, if it has no more than `most` virtual servers that are new.
+
+        Else a part of them, beside what is there. It is done in one go where that would not be safe: before it is known
+        what an earlier life has left, and while the kernel does not take something, which has it asked each time.
+        """
+        if self.refusals or not self.ours <= self.desired.keys():
+            return desired
+        news = [key for key, server in desired.items() if self.desired.get(key) != server]
+        return desired if len(news) <= most else {**self.desired, **{key: desired[key] for key in news[:most]}}
+
     def resync(self) -> Iterator[int]:
         """Look at what the kernel really has, and mend what others have changed; yields the number of steps, often.
 

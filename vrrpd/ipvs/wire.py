@@ -46,6 +46,8 @@ CMD_SERVICE, CMD_DEST = 1, 2
 
 _STATS = range(1, 11)
 """IPVS_STATS_ATTR_CONNS to IPVS_STATS_ATTR_OUTBPS, in the order of the fields of `Traffic`."""
+_SETTINGS = struct.Struct("=8I")
+_ATTRIBUTE_HEADER_SIZE = 4
 _METHOD_MASK = 0x07
 _FLAG_MASK = 0xFFFFFFFF
 _AF = {Family.IPV4: int(socket.AF_INET), Family.IPV6: int(socket.AF_INET6)}
@@ -58,6 +60,18 @@ class _Template(NamedTuple):
 
     data: bytes
     places: Mapping[tuple[int, int], int]
+
+
+class _Head(NamedTuple):
+    """A message about a real server, and where its values begin."""
+
+    data: bytes
+    address: int
+    port: int
+    settings: int
+    """Method, weight and thresholds, one behind the other to the end, with their headers."""
+    headers: tuple[int, ...]
+    """Of these four."""
 
 
 def virtual_server_request(command: int, family_id: int, server: VirtualServer) -> bytes:
@@ -84,21 +98,30 @@ def key_request(command: int, family_id: int, key: VirtualServerKey, flags: int 
 
 def real_server_request(command: int, family_id: int, key: VirtualServerKey, real_server: RealServer) -> bytes:
     """IPVS_CMD_NEW_DEST, IPVS_CMD_SET_DEST or, for which its key would do, IPVS_CMD_DEL_DEST."""
-    family = Family.of(real_server.key.address)
+    address = real_server.key.address
+    head = _real_server_head(command, family_id, key, Family.of(address))
+    data = bytearray(head.data)
+    _write_address(data, head.address, address)
+    struct.pack_into("!H", data, head.port, real_server.key.port)
+    data[head.settings :] = _SETTINGS.pack(
+        *(head.headers[0], real_server.method),
+        *(head.headers[1], real_server.weight),
+        *(head.headers[2], real_server.upper_threshold),
+        *(head.headers[3], real_server.lower_threshold),
+    )
+    return bytes(data)
+
+
+@lru_cache
+def _real_server_head(command: int, family_id: int, key: VirtualServerKey, family: Family) -> _Head:
+    """What the messages about the real servers of one virtual server, which follow each other, have in common."""
     template = _real_server_template(type(key), key.family, family)
     data, places = bytearray(template.data), template.places
     _begin(data, family_id, command)
     _write_key(data, places, key)
-    _write_address(data, places[CMD_DEST, DEST_ADDR], real_server.key.address)
-    struct.pack_into("!H", data, places[CMD_DEST, DEST_PORT], real_server.key.port)
-    for attribute, value in (
-        (DEST_FWD_METHOD, real_server.method),
-        (DEST_WEIGHT, real_server.weight),
-        (DEST_U_THRESH, real_server.upper_threshold),
-        (DEST_L_THRESH, real_server.lower_threshold),
-    ):
-        struct.pack_into("=I", data, places[CMD_DEST, attribute], value)
-    return bytes(data)
+    settings = places[CMD_DEST, DEST_FWD_METHOD] - _ATTRIBUTE_HEADER_SIZE
+    headers = struct.unpack_from("=I4xI4xI4xI4x", data, settings)
+    return _Head(bytes(data), places[CMD_DEST, DEST_ADDR], places[CMD_DEST, DEST_PORT], settings, headers)
 
 
 def read_virtual_server(payload: bytes) -> VirtualServer:

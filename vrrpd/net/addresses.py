@@ -1,6 +1,7 @@
 """Requests that put an address on an interface and take it off again, encoded once and sent as often as needed.
 
 struct ifaddrmsg { u8 family; u8 prefixlen; u8 flags; u8 scope; u32 index; }    include/uapi/linux/if_addr.h
+struct ifinfomsg { u8 family; u8 pad; u16 type; i32 index; u32 flags; u32 change; }   include/uapi/linux/rtnetlink.h
 """
 
 import socket
@@ -13,8 +14,9 @@ from typing import Any
 from msgspec import Struct
 
 from vrrpd.net.messages import ifaddrmsg
-from vrrpd.net.netlink import NLM_F_REQUEST
+from vrrpd.net.netlink import HEADER, NLM_F_REQUEST
 
+RTM_SETLINK = 19
 RTM_NEWADDR = 20
 RTM_DELADDR = 21
 NLM_F_REPLACE = 0x100
@@ -32,6 +34,11 @@ The kernel keeps it since 5.18 and ignores it before. The number is that of VRRP
 
 LIFETIME_INFINITE = 0xFFFFFFFF
 """INFINITY_LIFE_TIME of include/net/addrconf.h."""
+
+_IFLA_AF_SPEC = 26
+_IFLA_INET_CONF = 1
+_IPV4_DEVCONF_PROMOTE_SECONDARIES = 20
+_IFINFOMSG = struct.Struct("=BxHiII")
 
 _INDEX_AT = 16 + 4
 _FLAGS_AT = 6
@@ -108,6 +115,18 @@ def leftover_removal(index: int, address: IPv4Address | IPv6Address, prefix_leng
     interface = ip_interface(f"{address}/{prefix_length}")
     made = requests(interface, label=None, noprefixroute=False).on(index)
     return (made.remove,) if address.version == 4 else (made.perpetuate, made.remove)
+
+
+def promotion(index: int) -> bytes:
+    """The request that sets net.ipv4.conf.*.promote_secondaries of an interface.
+
+    Without it the kernel deletes, with the first address of a network, every other one of that network.
+    """
+    value = struct.pack("=I", 1)
+    for kind in (_IPV4_DEVCONF_PROMOTE_SECONDARIES, _IFLA_INET_CONF, socket.AF_INET, _IFLA_AF_SPEC):
+        value = struct.pack("=HH", 4 + len(value), kind) + value
+    payload = _IFINFOMSG.pack(socket.AF_UNSPEC, 0, index, 0, 0) + value
+    return HEADER.pack(HEADER.size + len(payload), RTM_SETLINK, NLM_F_REQUEST, 0, 0) + payload
 
 
 def _encode(

@@ -81,9 +81,9 @@ class LinkChanged(Struct, frozen=True):
     """What the interface can do now."""
 
     up: bool
-    """It exists, has a carrier and a usable source address."""
+    """It exists, has a carrier and a usable source address, and nothing else is missing that the router needs."""
     address: IPAddress | None = None
-    """The interface's primary IPv4 or link-local IPv6 address; given while `up`."""
+    """The interface's primary IPv4 or link-local IPv6 address; given while adverts can be sent from it."""
     reason: str = ""
     """Why it is not up, for people."""
 

@@ -22,6 +22,7 @@ the order in which they are to be carried out. The advert always comes first.
 from functools import lru_cache
 
 from vrrpd.protocol.advert import IPAddress
+from vrrpd.protocol.anomalies import anomalies
 from vrrpd.protocol.delays import (
     ADDRESSES_RETRY_DELAY,
     ADDRESSES_RETRY_DELAY_MAX,
@@ -101,7 +102,7 @@ class VirtualRouter:
         self._addresses_retry_delay = ADDRESSES_RETRY_DELAY
         self._adverts = 0
         """As MASTER: how often the Adver_Timer has run out."""
-        self._silence = ""
+        self._silence = self._fault = ""
         self._next_state = State.BACKUP
         """While YIELDING: where to afterwards."""
         self._successor: AdvertReceived | None = None
@@ -124,8 +125,8 @@ class VirtualRouter:
 
     @property
     def address(self) -> IPAddress | None:
-        """The primary address that adverts are sent from, while the link is up."""
-        return self._link.address if self._link.up else None
+        """The primary address that adverts are sent from; None: none can be sent."""
+        return self._link.address
 
     def handle(self, event: Event) -> Effects:
         """Take note of `event`; the effects are to be carried out in order, before the next event."""
@@ -214,11 +215,8 @@ class VirtualRouter:
             return self._hand_over(State.DRAINED, "drained")
         if isinstance(event, LinkChanged) and not event.up:
             self._link = event
-            return (
-                *self._stop_advertising(),
-                RemoveAddresses(self.parameters.addresses),
-                *self._fail(event.reason),
-            )
+            gone = (*self._stop_advertising(), RemoveAddresses(self.parameters.addresses))
+            return (*(self._resign() if event.address else gone), *self._fail(event.reason))
         if isinstance(event, AddressesFailed):
             delay = self._addresses_retry_delay
             self._addresses_retry_delay = Centiseconds(min(2 * delay, ADDRESSES_RETRY_DELAY_MAX))
@@ -310,7 +308,9 @@ class VirtualRouter:
             was_up, self._link = self._link.up, event
             if event.up and not was_up:
                 return (SetTimer(Timer.RECOVERY, self.parameters.recovery_delay),)
-            return () if event.up else (CancelTimer(Timer.RECOVERY),)
+            if event.up:
+                return ()
+            return (CancelTimer(Timer.RECOVERY), *(self._fail(event.reason) if event.reason != self._fault else ()))
         self._note(event)
         return ()
 
@@ -446,6 +446,7 @@ class VirtualRouter:
         return Centiseconds(longest + HANDOVER_MARGIN)
 
     def _fail(self, reason: str) -> Effects:
+        self._fault = reason
         return (self._enter(State.FAULT, reason),)
 
     def _enter(self, state: State, reason: str) -> ReportTransition:
@@ -494,16 +495,7 @@ class VirtualRouter:
                 self.active_adver_interval = event.parameters.advertisement_interval
 
     def _anomalies(self, event: AdvertReceived) -> Effects:
-        """What section 7.1 wants logged. The advert is processed all the same."""
-        advert, mine = event.advert, self.parameters
-        found: list[Anomaly] = []
-        if advert.max_advertise_interval != mine.advertisement_interval:
-            found.append(Anomaly.INTERVAL_DIFFERS)
-        if set(advert.addresses) != set(mine.addresses):
-            found.append(Anomaly.ADDRESSES_DIFFER)
-        if advert.priority == PRIORITY_OWNER == mine.priority:
-            found.append(Anomaly.ANOTHER_OWNER)
-        return tuple(ReportAnomaly(anomaly, event.source, advert) for anomaly in found)
+        return anomalies(event, self.parameters)
 
 
 @lru_cache(maxsize=1024)

@@ -11,7 +11,7 @@ from math import inf
 
 from msgspec.structs import replace
 
-from vrrpd.channel import Anomalous, Entered, Holds
+from vrrpd.channel import Anomalous, Burden, Entered, Holds
 from vrrpd.config.model import VrrpInstance
 from vrrpd.ledger import RouterKey
 from vrrpd.protocol.advert import AdvertError, IPAddress
@@ -52,7 +52,7 @@ from vrrpd.speaker.host import Host
 from vrrpd.speaker.outgoing import Outgoing, outgoing
 from vrrpd.speaker.port import Hearing, Port
 from vrrpd.speaker.timers import Deadline
-from vrrpd.speaker.tracking import lacking, tracked_weight
+from vrrpd.speaker.tracking import Tracking
 from vrrpd.speaker.vips import Vip, VirtualAddresses
 
 log = logging.getLogger(__name__)
@@ -89,7 +89,6 @@ class RouterDriver:
         """It is to take part no longer, and waits for a successor."""
         self._left = left
         self._tell = tell
-        self._burden = 0
         self.instance = instance
         self.router = VirtualRouter(instance.parameters())
         self.counters = Counters()
@@ -98,6 +97,7 @@ class RouterDriver:
         self.last_reason = ""
         self._port = port
         self._kernel = host.kernel
+        self._tracking = Tracking(instance, host.kernel.monitor, host.timers, self._look_at_tracked)
         self._ledger = host.ledger.entry(instance.key)
         self._lease = host.lease
         self._rate_limit = host.rate_limit
@@ -174,6 +174,7 @@ class RouterDriver:
         advertised = time.monotonic() if heir else self._ledger.advertised
         self._ledger.clear()
         self.leaving = False
+        self._tracking.start()
         self._handle(self._usable())
         if heir and (drained or self.state is not State.INIT):
             self.inherit()
@@ -204,9 +205,12 @@ class RouterDriver:
         """Compete again."""
         self._handle(Undrain())
 
-    def burden(self, burden: int) -> None:
-        """Compete with a priority that is higher or lower by this than configured; an owner's stays what it is."""
-        self._burden = burden
+    def burden(self, burden: Burden | None) -> None:
+        """As `Tracking.burden`; an owner's priority stays what it is."""
+        self._tracking.burden(burden)
+
+    def _look_at_tracked(self) -> None:
+        self._tell_usable()
         self._weigh()
 
     def _weigh(self) -> None:
@@ -217,10 +221,10 @@ class RouterDriver:
 
     def _parameters(self) -> Parameters:
         parameters = self.instance.parameters()
-        burden = self._burden + tracked_weight(self.instance, self._kernel.monitor)
-        if not burden or parameters.priority == PRIORITY_OWNER:
+        weight = self._tracking.weight
+        if not weight or parameters.priority == PRIORITY_OWNER:
             return parameters
-        return replace(parameters, priority=max(1, min(parameters.priority + burden, PRIORITY_OWNER - 1)))
+        return replace(parameters, priority=max(1, min(parameters.priority + weight, PRIORITY_OWNER - 1)))
 
     def woke_late(self, now: float) -> None:
         """The process could not run for a while: see to it that nothing is said that is not true any more."""
@@ -275,18 +279,15 @@ class RouterDriver:
         self._prepare()
         if moved := [vip for vip, mac in macs.items() if vip.held and vip.mac != mac]:
             self._announcer.start(moved)  # the interface has another hardware address, which nobody knows
+        self._tell_usable()
+
+    def _tell_usable(self) -> None:
         told = self._told_usable
         if (usable := self._usable()) != told:
             self._handle(usable)
 
     def _usable(self) -> LinkChanged:
-        """What the port says, unless a source, or an interface that the instance needs, is missing."""
-        usable = self._port.state
-        if usable.up and (reason := lacking(self.instance, self._kernel.monitor)):
-            usable = LinkChanged(up=False, reason=reason)
-        elif usable.up and self.instance.unicast_src_ip:
-            usable = LinkChanged(up=True, address=self.instance.unicast_src_ip)
-        self._told_usable = usable
+        usable = self._told_usable = self._tracking.usable(self._port.state)
         return usable
 
     def address_deleted(self, vip: Vip) -> None:
@@ -354,7 +355,7 @@ class RouterDriver:
             instance: the new settings.
             touched: what `withdraw` said of them.
         """
-        self.instance = instance
+        self.instance = self._tracking.instance = instance
         self.peers = frozenset(instance.unicast_peer)
         self.vips.reconfigure(instance.virtual_ipaddress)
         self._messages.clear()

@@ -4,7 +4,7 @@ import errno
 import socket
 from ipaddress import IPv4Interface
 
-from vrrpd.net.addresses import LIFETIME_INFINITE, requests
+from vrrpd.net.addresses import LIFETIME_INFINITE, promotion, requests
 from vrrpd.net.frames import frame_socket
 from vrrpd.net.links import LinkMonitor
 from vrrpd.net.netlink import Batch, route_socket, transact
@@ -24,6 +24,7 @@ class Kernel:
         self.lifetime = LIFETIME_INFINITE
         """Seconds that an address lasts unless it is renewed."""
         self._frames: dict[int, socket.socket] = {}
+        self._promoting: set[int] = set()
         if missing := self._missing_capabilities():
             self.close()
             raise PermissionError(
@@ -44,6 +45,11 @@ class Kernel:
         if transact(self.requests, Batch([no_interface]))[0].errno == errno.EPERM:  # ENODEV if we may
             missing.append("CAP_NET_ADMIN")
         return missing
+
+    def promote_secondaries(self, index: int) -> None:
+        """Have an address outlive the one that was the first of its network on the interface of that index."""
+        if index not in self._promoting and not transact(self.requests, Batch([promotion(index)])):
+            self._promoting.add(index)
 
     def prepare_frames(self, index: int) -> socket.socket | None:
         """Open what sends frames on the interface of that index; None: it is gone, or we may not."""
@@ -70,6 +76,7 @@ class Kernel:
 
     def forget_interface(self, index: int) -> None:
         """The interface is gone; its index may come to mean another."""
+        self._promoting.discard(index)
         if frames := self._frames.pop(index, None):
             frames.close()
 

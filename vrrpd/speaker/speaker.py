@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from vrrpd.channel import Anomalous, Begin, Entered, Holds
+from vrrpd.channel import Anomalous, Begin, Burden, Entered, Holds
 from vrrpd.config.model import Config, VrrpInstance
 from vrrpd.histogram import Histogram
 from vrrpd.ledger import Ledger, RouterKey
@@ -73,6 +73,7 @@ class Speaker:
         """Go on as MASTER where a speaker that died was it, remove what else an earlier life left, start the rest."""
         self._watch_monitor()
         self.apply(self._config)
+        self._host.lease.renew()  # who died may have been about to
         self._remove_leftovers()
 
     def apply(self, config: Config) -> dict[str, list[str]]:
@@ -118,11 +119,11 @@ class Speaker:
         for driver in self._staying():
             driver.undrain()
 
-    def burden(self, burdens: Mapping[RouterKey, int]) -> None:
-        """Add these to the priorities of the routers, in place of what was added before."""
+    def burden(self, burdens: Mapping[RouterKey, Burden]) -> None:
+        """These burden the routers now, in place of what burdened them before."""
         self._burdens = burdens
         for key, driver in self._routers.items():
-            driver.burden(burdens.get(key, 0))
+            driver.burden(burdens.get(key))
 
     def _staying(self) -> list[RouterDriver]:
         return [driver for driver in self._routers.values() if not driver.leaving]
@@ -162,7 +163,7 @@ class Speaker:
         if port is None:
             port = self._ports[where] = Port(self._loop, self._host, *where)
         driver = RouterDriver(instance, port, self._host, self._left, self._tell)
-        driver.burden(self._burdens.get(instance.key, 0))
+        driver.burden(self._burdens.get(instance.key))
         self._routers[instance.key] = driver
         return driver
 

@@ -14,6 +14,9 @@ from vrrpd.speaker.kernel import Kernel
 
 AddressKey = tuple[int, IPAddress, int]
 
+_GONE = (errno.EADDRNOTAVAIL, errno.ENODEV, errno.ENXIO)
+"""No address to remove, no interface, an interface without IPv6 (disabled, or too small an MTU)."""
+
 
 class Vip(Struct, eq=False):
     """One virtual address and what is known of it on this host."""
@@ -154,7 +157,7 @@ class VirtualAddresses:
         stuck: list[Vip] = []
         for position, vip in enumerate(batch, len(first)):
             error = failed.get(position)
-            gone = error is None or error.errno in (errno.EADDRNOTAVAIL, errno.ENODEV)
+            gone = error is None or error.errno in _GONE
             vip.held = not gone
             vip.error = "" if gone or error is None else _explain(error, vip)
             if not gone:
@@ -185,6 +188,8 @@ class VirtualAddresses:
             vip.prepared = requests(
                 vip.config.interface_address, label=vip.config.label, noprefixroute=noprefixroute, lifetime=lifetime
             ).on(link.index)
+        if _can_be_first(vip.config, link.index, monitor):
+            self._kernel.promote_secondaries(link.index)
         vip.index, vip.mac, vip.noprefixroute, vip.lifetime = link.index, link.mac, noprefixroute, lifetime
 
 
@@ -203,6 +208,20 @@ def _noprefixroute(config: VirtualAddress, index: int, monitor: LinkMonitor) -> 
         entry.prefix_length <= network.prefixlen and config.address in entry.network
         for entry in monitor.addresses_on(index)
         if entry.address.version == network.version and not entry.ours
+    )
+
+
+def _can_be_first(config: VirtualAddress, index: int, monitor: LinkMonitor) -> bool:
+    """Whether others, of ours and of the host, may be secondary to it, and would go with it if nobody saw to that."""
+    network = config.interface_address.network
+    return (
+        network.version == 4
+        and network.num_addresses > 1
+        and not any(
+            entry.prefix_length == network.prefixlen and entry.address in network
+            for entry in monitor.addresses_on(index)
+            if not entry.ours
+        )
     )
 
 

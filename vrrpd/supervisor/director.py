@@ -42,12 +42,14 @@ class Directing(BestEffort):
 
     def configure(self, config: SealedConfig, answered: Answered = lambda _: None) -> None:
         """This is the configuration now; a director is started when there is something to direct, or to clear away."""
-        self._config = config
+        before, self._config = self._config, config
         if self.child:
-            self.ask(lambda request: Direct(request, config), answered)
+            assert before
+            news = config.since(before)
+            self.ask(lambda request: Direct(request, news), answered)
             return
         speakers = config.speakers
-        needed = speakers.http or config.hashes or any(instance.notify for instance in speakers.instances)
+        needed = speakers.http or config.servers or any(each.notify or each.track_script for each in speakers.instances)
         if (needed or speakers.belongings.exists()) and not self.wanted:
             self.start()
         answered({})

@@ -35,7 +35,7 @@ def _listed(names: Sequence[str]) -> str:
 
 def changes(before: SealedConfig, after: SealedConfig) -> dict[str, list[str]]:
     """What is other than it was, but for the virtual routers: settings, and virtual servers by what becomes of them."""
-    old, new = before.hashes, after.hashes
+    old, new = before.digests, after.digests
     was, will = before.speakers, after.speakers
     return {
         "settings": [key for key in GLOBAL_SETTINGS if getattr(will, key) != getattr(was, key)],

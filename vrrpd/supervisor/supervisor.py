@@ -6,7 +6,6 @@ import selectors
 import signal
 import socket
 import time
-from collections import deque
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -21,6 +20,7 @@ from vrrpd.channel import (
     Answer,
     Apply,
     Begin,
+    Burden,
     Entered,
     Holds,
     LogLine,
@@ -43,6 +43,7 @@ from vrrpd.supervisor.best_effort import BestEffort
 from vrrpd.supervisor.child import EXIT_FAILED, Child
 from vrrpd.supervisor.claim import claim_namespace
 from vrrpd.supervisor.control import Connection, ControlServer
+from vrrpd.supervisor.crashes import CRASH_WINDOW, CRASHES_TOLERATED, Crashes
 from vrrpd.supervisor.director import Directing
 from vrrpd.supervisor.log import hand_on
 from vrrpd.supervisor.notify import notify
@@ -62,14 +63,6 @@ STOP_TIMEOUT = 5.0
 """Seconds that a speaker gets, beyond the longest advert_int, to hand over and resign before it is killed."""
 ANSWER_TIMEOUT = 5.0
 """Seconds that a client waits for a speaker before it is told that there is no answer."""
-CRASHES_TOLERATED = 5
-CRASH_WINDOW = 10.0
-"""Seconds. More crashes than tolerated within them are a loop."""
-CRASH_LOOP_PAUSE = 10.0
-CRASH_LOOP_PAUSE_MAX = 300.0
-"""Seconds without a speaker in a crash loop; doubled each time."""
-STABLE_AFTER = 60.0
-"""Seconds that a speaker must have lived for the loop to be over."""
 FORK_RETRY_DELAY = 1.0
 EXIT_OK = 0
 
@@ -114,16 +107,14 @@ class Supervisor:
         if isinstance(origin, Settings):
             self._watcher = Watching(origin, config, self._selector, self._let_go_in_child, self._apply)
         else:
-            self._reading = Reading(origin, self._apart)
+            self._reading = Reading(origin, config, self._apart)
         self._transitions = Transitions(self._tell_of)
-        self._burdens: Mapping[RouterKey, int] = {}
+        self._burdens: Mapping[RouterKey, Burden] = {}
         self._ever_started = False
         self._start_at: float | None = 0.0
         self._stopping = False
         self._kill_at: float | None = None
-        self._crashes: deque[float] = deque(maxlen=CRASHES_TOLERATED)
-        self._crash_loop_pause = CRASH_LOOP_PAUSE
-        self._restarts = 0
+        self._crashes = Crashes()
         self._drained = False
         self._wake = socket.socketpair()
         self._born = time.monotonic()
@@ -321,16 +312,8 @@ class Supervisor:
             log.error("speaker %d %s", speaker.pid, how)
 
     def _restart(self, speaker: Child) -> None:
-        now = time.monotonic()
-        self._restarts += 1
         self._requests.give_up()
-        self._crashes.append(now)
-        looping = len(self._crashes) == CRASHES_TOLERATED and now - self._crashes[0] < CRASH_WINDOW
-        if now - speaker.born > STABLE_AFTER:
-            self._crash_loop_pause = CRASH_LOOP_PAUSE
-        if looping:
-            pause = self._crash_loop_pause
-            self._crash_loop_pause = min(2 * pause, CRASH_LOOP_PAUSE_MAX)
+        if pause := self._crashes.add(speaker.born):
             log.critical(
                 "the speaker, %d, died for the %dth time within %g s: resigning and removing the virtual addresses; "
                 "every router is in FAULT; next try in %g s",
@@ -339,7 +322,7 @@ class Supervisor:
             resign_apart(self._config, self._ledger)
             self._director.hold_nothing()
             self._transitions.fail("the speaker keeps crashing", {each.name for each in self._config.instances})
-            self._start_at = now + pause
+            self._start_at = time.monotonic() + pause
         else:
             self._start_speaker()  # before anything that could wait, such as the log
             log.error("speaker %d died; another goes on", speaker.pid)
@@ -453,7 +436,7 @@ class Supervisor:
                 "director": self._director.child.pid if self._director.child else None,
                 **({"watcher": self._watcher.child.pid if self._watcher.child else None} if self._watcher else {}),
             },
-            "speaker_restarts": self._restarts,
+            "speaker_restarts": self._crashes.count,
             "director_restarts": self._director.restarts,
             "drained": self._drained,
         }

@@ -51,6 +51,11 @@ class _Status(Collector):
         yield from _routers(status["routers"])
         if lag := status.get("loop_lag_seconds"):
             yield _histogram("vrrpd_loop_lag_seconds", "How late the speaker's timers were looked at.", lag)
+        works = GaugeMetricFamily("vrrpd_script_works", "1: the tracked program succeeds.", labels=("script",))
+        for script in status.get("scripts", ()):
+            if script["works"] is not None:
+                works.add_metric([script["name"]], script["works"])
+        yield works
         yield from _ipvs(status)
         if kubernetes := status.get("kubernetes"):
             errors = kubernetes.get("watch_errors", 0)

@@ -27,6 +27,8 @@ def page(status: JSON) -> str:
         status: as of `vrrpd status --json`.
     """
     problems = [*hindrances(status), *status.get("ipvs", {}).get("errors", ())]
+    scripts = status.get("scripts", ())
+    problems += [f"vrrp_script {each['name']}: {each['reason']}" for each in scripts if each["works"] is False]
     problems += status.get("kubernetes", {}).get("problems", ())
     parts = [
         '<!doctype html><html lang="en"><meta charset="utf-8"><title>vrrpd</title>',

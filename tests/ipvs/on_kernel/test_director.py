@@ -1,14 +1,18 @@
 """Daemons with virtual servers: what their kernel has, and what it keeps when they go, come back, or are killed."""
 
 import os
+import random
 import signal
+import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from tests.ipvs.on_kernel.directors import REALS, VIP, Director, director, virtual_server, wait_for_master
 from tests.peers import DEADLINE, eventually
+from vrrpd.ipvs.model import ServiceAddress
 from vrrpd.lan.daemons import BACKUP, MASTER
 from vrrpd.lan.hosts import Lan
 
@@ -79,6 +83,43 @@ def test_a_director_that_dies_is_followed_by_another_and_nothing_is_touched(one:
     assert one.weights(80) == {FIRST: 2, SECOND: 2}
     assert one.status()["director_restarts"] == 1
     assert one.router_status()["counters"]["transitions"] == {"BACKUP": 1, "MASTER": 1}
+
+
+def test_whatever_happens_meanwhile_the_kernel_gets_what_the_file_says_last(one: Director) -> None:
+    chance = random.Random(5)
+    one.top = ['node_settings = "off"']
+
+    def next_file() -> dict[int, int]:
+        """Hundreds of virtual servers, most of them as before; returns their weights."""
+        for _ in range(chance.choice([1, 3, 100])):
+            wanted[chance.randrange(1, 700)] = chance.randrange(1, 9)
+            wanted.pop(chance.choice([*wanted]))
+        one.servers = tuple(
+            virtual_server(port=port, weight=weight, drain_timeout=0, masquerade=False)
+            for port, weight in wanted.items()
+        )
+        one.write_configuration()
+        return {**wanted}
+
+    def is_there(weights: dict[int, int]) -> bool:
+        found = {key.port: server for key, server in one.table().items() if isinstance(key, ServiceAddress)}
+        return {port: {real.weight for real in server.real_servers.values()} for port, server in found.items()} == {
+            port: {weight} for port, weight in weights.items()
+        }
+
+    wanted = dict.fromkeys(range(200, 500), 1)
+    next_file()
+    one.run_with(*one.servers)
+    for victim in ("director", "speaker", None):
+        for _ in range(3):
+            weights = next_file()
+            os.kill(one.pids()[0], signal.SIGHUP)
+            time.sleep(chance.choice([0, 0.02, 0.2]))
+        process = victim and one.state() and one.status()["processes"][victim]
+        if process:
+            os.kill(process, signal.SIGKILL)
+        eventually(partial(is_there, weights), f"the kernel has the last file, {victim or 'nobody'} was killed")
+    assert one.status()["ipvs"]["refused"] == []
 
 
 def test_what_others_change_is_put_right_and_counted(one: Director) -> None:

@@ -23,8 +23,15 @@ unicast_src_ip = "192.0.2.1"
 unicast_peer = ["192.0.2.2", "192.0.2.3"]
 virtual_ipaddress = ["192.0.2.100/32", { address = "192.0.2.101/24", label = "eth0:vip", noprefixroute = true }]
 
+[[vrrp_script]]
+name = "chk proxy"
+script = "/usr/bin/test -e /tmp"
+interval = 0.5
+rise = 2
+
 [[vrrp_instance]]
 name = "six"
+track_script = [{ script = "chk proxy", weight = -20 }]
 interface = "eth0"
 virtual_router_id = 51
 preempt_delay = 2.5

@@ -8,7 +8,17 @@ import shlex
 from collections.abc import Iterable, Iterator
 from math import ceil
 
-from vrrpd.config.model import Config, GarpForm, GarpSettings, Handover, TrackedInterface, VirtualAddress, VrrpInstance
+from vrrpd.config.model import (
+    Config,
+    GarpForm,
+    GarpSettings,
+    Handover,
+    TrackedInterface,
+    TrackedScript,
+    VirtualAddress,
+    VrrpInstance,
+    VrrpScript,
+)
 from vrrpd.config.services import (
     Check,
     Command,
@@ -37,6 +47,7 @@ _BARE = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ012345678
 def as_keepalived(config: Config) -> str:
     """The file, which `keepalived --config-test` takes where the interfaces and the programs in it exist."""
     blocks = [_block("global_defs", _global(config))]
+    blocks += (_block(f"vrrp_script {_word(each.name)}", _script(each)) for each in config.scripts)
     blocks += (_block(f"vrrp_instance {_word(each.name)}", _instance(each)) for each in config.instances)
     groups = {name: server.keys for server in config.virtual_servers if (name := group_of(server))}
     blocks += (_block(f"virtual_server_group {_word(name)}", map(_member, keys)) for name, keys in groups.items())
@@ -56,7 +67,8 @@ def _global(config: Config) -> Lines:
         yield f"vrrp_rt_priority {config.realtime_priority}"
     if config.memory_lock:
         yield "vrrp_no_swap"
-    if any(instance.notify for instance in config.instances) or any(map(_runs_programs, config.virtual_servers)):
+    notified = any(instance.notify for instance in config.instances)
+    if notified or config.scripts or any(map(_runs_programs, config.virtual_servers)):
         yield "enable_script_security"
         yield "script_user root"
 
@@ -80,6 +92,8 @@ def _instance(instance: VrrpInstance) -> Lines:
     yield from _announcements(instance.garp)
     if instance.track_interface:
         yield from _block("track_interface", map(_tracked, instance.track_interface))
+    if instance.track_script:
+        yield from _block("track_script", map(_tracked_script, instance.track_script))
     if instance.unicast_src_ip:
         yield f"unicast_src_ip {instance.unicast_src_ip}"
     if instance.unicast_peer:
@@ -94,6 +108,21 @@ def _instance(instance: VrrpInstance) -> Lines:
 
 def _tracked(tracked: TrackedInterface) -> str:
     return f"{_word(tracked.interface)} weight {tracked.weight}"
+
+
+def _tracked_script(tracked: TrackedScript) -> str:
+    return f"{_word(tracked.script)} weight {tracked.weight}"
+
+
+def _script(script: VrrpScript) -> Lines:
+    """Times are whole seconds there, a second at least."""
+    yield f"script {_program_text(script.script)}"
+    yield f"interval {ceil(script.interval)}"
+    yield f"timeout {ceil(script.timeout)}"
+    yield f"rise {script.rise}"
+    yield f"fall {script.fall}"
+    if script.init_fail:
+        yield "init_fail"
 
 
 def _announcements(garp: GarpSettings) -> Lines:
@@ -266,7 +295,7 @@ def _udp(check: UdpCheck) -> Lines:
         yield "require_reply"
     if check.min_reply_length:
         yield f"min_reply_length {check.min_reply_length}"
-    if check.max_reply_length != UdpCheck().max_reply_length:
+    if check.require_reply or check.max_reply_length != UdpCheck().max_reply_length:
         yield f"max_reply_length {check.max_reply_length}"
 
 
@@ -280,9 +309,14 @@ def _program_text(command: Command) -> str:
 
 
 def _word(text: str) -> str:
-    return text if text and _BARE.issuperset(text) else _quoted(text)
+    """A word; keepalived has no way to write one with a quote in it."""
+    if text and _BARE.issuperset(text):
+        return text
+    unquoted = text.replace('"', "'")
+    return f'"{unquoted}"'
 
 
 def _quoted(text: str) -> str:
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    """A program or a regular expression; keepalived counts quotes before it sees which of them are escaped."""
+    escaped = text.replace("\\", "\\\\").replace('"', "\\042")
     return f'"{escaped}"'
