@@ -328,18 +328,18 @@ def test_of_many_virtual_servers_the_kernel_is_told_some_at_a_time(run: Run, mon
 
     async def story(life: Life) -> None:
         director = life.begin(life.config(servers=False))
-        applied, sizes, apply = list[int](), list[int](), life.kernel.apply
+        applied, sizes, apply = list[int](), dict[int, None](), life.kernel.apply
 
         def noting(steps: Sequence[Step]) -> list[tuple[Step, OSError]]:
             refused = apply(steps)
-            sizes.append(len(life.kernel.servers))
+            sizes[len(life.kernel.servers)] = None
             return refused
 
         monkeypatch.setattr(life.kernel, "apply", noting)
         director.apply(_many(life, 7), lambda: applied.append(len(life.kernel.servers)))
-        assert (sizes, applied) == ([2], [])
+        assert ([*sizes], applied) == ([2], [])
         await asyncio.sleep(0.01)
-        assert (sizes, applied) == ([2, 4, 6, 7], [7])
+        assert ([*sizes], applied) == ([2, 4, 6, 7], [7])
         director.apply(_many(life, 3), lambda: applied.append(len(life.kernel.servers)))
         await asyncio.sleep(0.01)
         assert applied == [7, 7], "four are leaving"
@@ -357,6 +357,42 @@ def test_what_an_earlier_life_left_stays_while_the_kernel_is_told_of_many(
         life.begin(_many(life, 9))
         assert len(life.kernel.steps) == 2 * 3
         assert len(life.kernel.servers) == 9
+
+    run(story)
+
+
+def test_what_a_life_without_a_word_left_is_taken_over_whole_however_much_it_is(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def story(life: Life) -> None:
+        config = _many(life, 7)
+        life.begin(config)
+        config.belongings.unlink()  # as in a container that is killed
+        life.kernel.steps.clear()
+        monkeypatch.setattr(module, "SERVERS_AT_ONCE", 2)
+        director = life.begin(config)
+        assert life.kernel.steps == []
+        assert director._reconciler
+        assert len(director._reconciler.ours) == 7
+        director.apply(life.config(servers=False))
+        director._poll_draining()
+        assert not life.kernel.servers
+
+    run(story)
+
+
+def test_what_others_have_is_left_alone_and_told(run: Run, caplog: pytest.LogCaptureFixture) -> None:
+    async def story(life: Life) -> None:
+        config = life.config()
+        (key,) = config.virtual_servers[0].keys
+        theirs = VirtualServer(key, "rr")
+        life.kernel.servers[key] = theirs
+        director = life.begin(config)
+        assert life.kernel.servers == {key: theirs}
+        assert "there is one that is not ours" in (await director.status())["ipvs"]["refused"][0]
+        assert any("there is one that is not ours" in line for line in caplog.messages)
+        await director.shutdown()
+        assert life.kernel.servers == {key: theirs}
 
     run(story)
 

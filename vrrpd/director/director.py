@@ -388,7 +388,7 @@ class Director:
             return None
         assert self._ipvs
         self._reconciler = Reconciler(
-            self._ipvs, self._belongings.virtual_servers & table.keys(), known=self._belongings.known
+            self._ipvs, self._belongings.virtual_servers & table.keys(), known=self._belongings.known or not table
         )
         return table
 

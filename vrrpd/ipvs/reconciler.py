@@ -103,7 +103,7 @@ class Reconciler:
         Else a part of them, beside what is there. It is done in one go where that would not be safe: before it is known
         what an earlier life has left, and while the kernel does not take something, which has it asked each time.
         """
-        if self.refusals or not self.ours <= self.desired.keys():
+        if self.refusals or not self._known or not self.ours <= self.desired.keys():
             return desired
         news = [key for key, server in desired.items() if self.desired.get(key) != server]
         return desired if len(news) <= most else {**self.desired, **{key: desired[key] for key in news[:most]}}
