@@ -20,7 +20,8 @@ from vrrpd.agent.whereabouts import Whereabouts, find_whereabouts
 from vrrpd.channel import Anomalous, Configured, Entered, LogLine
 from vrrpd.config.host import present_interfaces
 from vrrpd.config.model import Config
-from vrrpd.config.sealed import seal
+from vrrpd.config.sealed import SealedConfig, SealedServer, seal_server
+from vrrpd.config.services import VirtualServerSettings
 from vrrpd.protocol.effects import State
 
 log = logging.getLogger(__name__)
@@ -63,6 +64,8 @@ class Watcher:
         self._looked_for: Node | None = None
         """Whose addresses were looked for on the interfaces."""
         self._to_remember = asyncio.Event()
+        self._sealed: dict[str, tuple[VirtualServerSettings, SealedServer]] = {}
+        """Virtual servers by name, and what they were told as."""
         self._grace: asyncio.TimerHandle | None = None
         """Runs while there is no ConfigMap any more, and its addresses are held."""
         self._lost = False
@@ -186,8 +189,17 @@ class Watcher:
     def _apply(self, translation: Translation) -> None:
         if translation.config != self._in_force:
             self._in_force = translation.config
-            self._tell(Configured(seal(translation.config)))
+            self._tell(Configured(self._seal(translation.config)))
             self._to_remember.set()
+
+    def _seal(self, config: Config) -> SealedConfig:
+        """As `vrrpd.config.sealed.seal`, which need not look at what is the same object as before."""
+        before, self._sealed = self._sealed, {}
+        for server in config.virtual_servers:
+            known = before.get(server.name)
+            self._sealed[server.name] = known if known and known[0] is server else (server, seal_server(server))
+        sealed = {name: each for name, (_, each) in self._sealed.items()}
+        return SealedConfig(replace(config, virtual_servers=()), sealed)
 
     def _options(self, where: Whereabouts) -> Options:
         settings = self._settings
