@@ -189,6 +189,20 @@ def test_a_new_director_takes_back_what_the_last_one_took_from_the_priority(run:
     run(story)
 
 
+def test_who_has_failed_has_so_under_another_name_of_its_virtual_server(run: Run) -> None:
+    def story(life: Life) -> None:
+        director = life.begin(life.config())
+        life.fail(2)
+        config = life.config()
+        (server,) = config.virtual_servers
+        director.apply(replace(config, virtual_servers=(replace(server, name="TCP group web"),)))
+        assert life.kernel.weights() == {SERVICE: FIRST}
+        life.fail(2, up=True)
+        assert life.kernel.weights() == {SERVICE: BOTH}
+
+    run(story)
+
+
 def test_a_check_that_is_removed_takes_its_verdict_along(run: Run) -> None:
     def story(life: Life) -> None:
         director = life.begin(life.config(check=f"[{TCP}, {PING}]"))

@@ -141,21 +141,27 @@ class Director:
         self._config = config
         self._away = _away(config, self._held)
         tables, self._services, self._tables = self._tables, {}, {}
+        had_quorum: dict[str, bool] = {}
         for settings in config.virtual_servers:
-            name, earlier = settings.name, before.get(settings.name)
+            name, earlier = settings.name, before.get(settings.name) or self._served_before(settings)
             if earlier and earlier.settings == settings:  # of thousands most are as they were
                 self._services[name], self._tables[name] = earlier, tables[name]
             else:
+                had_quorum[name] = earlier.has_quorum if earlier else True
                 service = self._services[name] = Service(settings, earlier, adopted(settings, left))
                 self._tables[name] = service.table()
         self._by_key = {key: service for service in self._services.values() for key in service.settings.keys}
-        same = {name for name, service in self._services.items() if before.get(name) is service}
+        same = self._services.keys() - had_quorum.keys()
         self._served_here &= same
-        self._served_here |= self._find_ourselves(each for name, each in self._services.items() if name not in same)
+        self._served_here |= self._find_ourselves(self._services[name] for name in had_quorum)
         self._checking.apply(config.virtual_servers, same, self._rests, self._health)
-        for name, service in self._services.items():
-            if name in before or left.keys().isdisjoint(service.settings.keys):
-                self._quorum_changed(service, had=before[name].has_quorum if name in before else True)
+        for name, had in had_quorum.items():
+            if left.keys().isdisjoint(self._services[name].settings.keys):
+                self._quorum_changed(self._services[name], had=had)
+
+    def _served_before(self, settings: VirtualServerSettings) -> Service | None:
+        """The virtual server that had its keys under another name, as when a group is renamed."""
+        return next((self._by_key[key] for key in settings.keys if key in self._by_key), None)
 
     def _find_ourselves(self, services: Iterable[Service]) -> set[str]:
         own = self._own.addresses
