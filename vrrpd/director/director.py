@@ -94,6 +94,8 @@ class Director:
         """None: an earlier life may have told some."""
         self._flush_timer: asyncio.TimerHandle | None = None
         self._flushed_at = float("-inf")
+        self._weigh_timer: asyncio.TimerHandle | None = None
+        self._weighed_at = float("-inf")
         self._flushing_since: float | None = None
         """Since when the kernel is being told, on `time.monotonic`."""
         self._waiting: list[Callable[[], None]] = []
@@ -229,7 +231,7 @@ class Director:
 
     async def shutdown(self) -> None:
         """Remove what is ours, call who is to be told, and put back what was there before."""
-        for timer in (self._flush_timer, self._resync_timer, self._drain_timer):
+        for timer in (self._flush_timer, self._weigh_timer, self._resync_timer, self._drain_timer):
             if timer:
                 timer.cancel()
         if self._resyncing:
@@ -285,7 +287,7 @@ class Director:
         self._tables[name] = service.table()
         self._table.update(self._table_of(service))
         if had != service.has_quorum:
-            self._weigh()
+            self._weigh_soon()
         self._flush_soon()
 
     def _quorum_changed(self, service: Service, *, had: bool) -> None:
@@ -302,8 +304,18 @@ class Director:
             )
             self._notifier.tell(settings.name, settings.quorum_down)
 
+    def _weigh_soon(self) -> None:
+        """With the others that lose their quorum now: where thousands do, to look at all each time would take long."""
+        if self._weigh_timer is None:
+            wait = self._weighed_at + DEBOUNCE - self._loop.time()
+            self._weigh_timer = self._loop.call_later(max(0.0, wait), self._weigh)
+
     def _weigh(self) -> None:
         """Tell what is to be added to the priorities of routers, if that is news."""
+        if self._weigh_timer:
+            self._weigh_timer.cancel()
+            self._weigh_timer = None
+        self._weighed_at = self._loop.time()
         found = burdens(self._config.instances, self._services.values())
         if found != self._burdens:
             self._burdens = found
