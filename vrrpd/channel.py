@@ -30,14 +30,6 @@ class Begin(Struct, frozen=True):
     """As `SetBurdens` has them."""
 
 
-class BeginDirecting(Struct, frozen=True):
-    """To the director, first of all."""
-
-    config: SealedConfig
-    held: frozenset[RouterKey]
-    """The routers that hold their addresses."""
-
-
 class Apply(Struct, frozen=True):
     """To the speaker: this is the configuration now."""
 
@@ -51,12 +43,6 @@ class Direct(Struct, frozen=True):
     request: int
     config: SealedConfig
     """What of it is other than it was told last."""
-
-
-class BeginWatching(Struct, frozen=True):
-    """To the watcher of a cluster, first of all: this is the configuration at present."""
-
-    config: SealedConfig
 
 
 class Configured(Struct, frozen=True):
@@ -161,8 +147,6 @@ class LogLine(Struct, frozen=True):
 
 Message = (
     Begin
-    | BeginDirecting
-    | BeginWatching
     | Configured
     | Apply
     | Direct

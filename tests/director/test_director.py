@@ -177,14 +177,44 @@ def test_a_new_director_takes_who_is_well_from_the_kernel(run: Run, line: str) -
 
 
 def test_a_new_director_takes_back_what_the_last_one_took_from_the_priority(run: Run) -> None:
-    def story(life: Life) -> None:
+    async def story(life: Life) -> None:
         config = life.config("vrrp_weight = -50", "quorum = 2")
         life.begin(config)
         life.fail(2)
+        await asyncio.sleep(2 * module.DEBOUNCE)
         assert life.told == [{}, {ROUTER: -50}]
         life.kernel.servers.clear()  # so that nothing says that it had failed
         life.begin(config)
         assert life.told[2:] == [{}]
+
+    run(story)
+
+
+def test_a_burst_of_lost_quorums_comes_to_the_priority_together(run: Run) -> None:
+    async def story(life: Life) -> None:
+        one = life.config("vrrp_weight = -1")
+        many = _many(life, 50)
+        servers = (replace(each, vrrp_weight=-1) for each in many.virtual_servers)
+        director = life.begin(replace(one, virtual_servers=tuple(servers)))
+        for name, service in director._services.items():
+            for key in [*service.health]:
+                director.heard((name, key), Health(up=False))
+        await asyncio.sleep(2 * module.DEBOUNCE)
+        assert life.told == [{}, {ROUTER: -50}]
+
+    run(story)
+
+
+def test_who_has_failed_has_so_under_another_name_of_its_virtual_server(run: Run) -> None:
+    def story(life: Life) -> None:
+        director = life.begin(life.config())
+        life.fail(2)
+        config = life.config()
+        (server,) = config.virtual_servers
+        director.apply(replace(config, virtual_servers=(replace(server, name="TCP group web"),)))
+        assert life.kernel.weights() == {SERVICE: FIRST}
+        life.fail(2, up=True)
+        assert life.kernel.weights() == {SERVICE: BOTH}
 
     run(story)
 

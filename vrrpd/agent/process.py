@@ -19,7 +19,6 @@ from vrrpd.agent.watcher import Watcher
 from vrrpd.channel import (
     Anomalous,
     Answer,
-    BeginWatching,
     Entered,
     Inbox,
     LogLine,
@@ -27,8 +26,8 @@ from vrrpd.channel import (
     Ping,
     Stop,
     TellStatus,
-    first_message,
 )
+from vrrpd.config.sealed import SealedConfig
 from vrrpd.link import ChannelHandler, SupervisorLink, wake_when_orphaned
 
 log = logging.getLogger(__name__)
@@ -38,26 +37,22 @@ NICENESS = 5
 EXIT_FAILED = 1
 
 
-def run(channel: socket.socket, settings: Settings) -> int:
+def run(channel: socket.socket, settings: Settings, config: SealedConfig) -> int:
     """Watch until told to stop, or until the supervisor is gone; returns the exit code."""
     wake_when_orphaned()
     for ignored in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
         signal.signal(ignored, _pass_over)  # SIG_IGN would be that of a kubeconfig's programs as well
     os.nice(NICENESS)
-    inbox = Inbox()
-    begin = first_message(channel, inbox)
-    if not isinstance(begin, BeginWatching):
-        return 0  # the supervisor is gone
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_watch(begin, channel, inbox, settings))
+        return runner.run(_watch(channel, settings, config))
 
 
-async def _watch(begin: BeginWatching, channel: socket.socket, inbox: Inbox, settings: Settings) -> int:
+async def _watch(channel: socket.socket, settings: Settings, config: SealedConfig) -> int:
     loop = asyncio.get_running_loop()
     ended: asyncio.Future[int] = loop.create_future()
-    _, link = await loop.create_connection(lambda: SupervisorLink(ended, inbox), sock=channel)
+    _, link = await loop.create_connection(lambda: SupervisorLink(ended, Inbox()), sock=channel)
     logging.getLogger().handlers[:] = [ChannelHandler(link)]
-    watcher = Watcher(settings, begin.config.opened(), link.send)
+    watcher = Watcher(settings, config.opened(), link.send)
     watching = loop.create_task(watcher.run())
     watching.add_done_callback(partial(_failed, link=link))
     link.serve(partial(_take, watcher=watcher, link=link))

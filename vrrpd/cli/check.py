@@ -5,10 +5,10 @@ import sys
 from pathlib import Path
 
 from vrrpd.config import check
+from vrrpd.config.by_blocks import load_sealed
 from vrrpd.config.election import compare
 from vrrpd.config.findings import Finding
 from vrrpd.config.host import present_interfaces
-from vrrpd.config.load import load
 from vrrpd.config.model import DEFAULT_FILE, Config
 from vrrpd.config.problems import ConfigError
 from vrrpd.director import check as director_check
@@ -39,7 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
     failed = False
     for path in paths:
         try:
-            configs.append((str(path), load(path, _to_stderr)))
+            configs.append((str(path), load_sealed(path, remark=_to_stderr).opened()))
         except ConfigError as error:
             print(error, file=sys.stderr)
             failed = True

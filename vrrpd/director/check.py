@@ -5,6 +5,7 @@ Each rule is a function below; `_RULES` has the order in which they speak.
 
 import os
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from vrrpd.config.findings import Finding, note, warning
 from vrrpd.config.host import Interfaces
@@ -13,7 +14,7 @@ from vrrpd.config.services import Masquerade, MiscCheck, PingCheck, TcpCheck, Vi
 from vrrpd.director.masquerade import masqueraded
 from vrrpd.director.service import is_served_by
 from vrrpd.ipvs.model import CONSISTENT, FirewallMark, Method, Protocol
-from vrrpd.protocol.advert import Family
+from vrrpd.protocol.advert import Family, IPAddress
 
 
 def findings(config: Config, interfaces: Interfaces) -> tuple[Finding, ...]:
@@ -23,9 +24,31 @@ def findings(config: Config, interfaces: Interfaces) -> tuple[Finding, ...]:
         config: the configuration of this host.
         interfaces: the host's, as `vrrpd.config.host.present_interfaces` reads them.
     """
-    return tuple(
-        finding for server in config.virtual_servers for rule in _RULES for finding in rule(server, config, interfaces)
-    )
+    host = _Host.of(config, interfaces)
+    return tuple(finding for server in config.virtual_servers for rule in _RULES for finding in rule(server, host))
+
+
+class _Host(NamedTuple):
+    """What each of thousands of virtual servers is looked at with."""
+
+    instances: tuple[VrrpInstance, ...]
+    own: frozenset[IPAddress]
+    """Addresses of the host."""
+    held: frozenset[IPAddress]
+    """All that it has or may hold."""
+    hidden: frozenset[IPAddress]
+    """Virtual addresses the clients of which are masqueraded."""
+
+    @classmethod
+    def of(cls, config: Config, interfaces: Interfaces) -> "_Host":
+        present = [entry for interface in interfaces.values() for entry in interface.addresses]
+        virtual = [vip for instance in config.instances for vip in instance.virtual_ipaddress]
+        return cls(
+            config.instances,
+            frozenset(entry.address for entry in present if not entry.ours),
+            frozenset(entry.address for entry in present) | {vip.address for vip in virtual},
+            masqueraded(config.virtual_servers, [vip.interface_address for vip in virtual]),
+        )
 
 
 def compare(hosts: Sequence[tuple[str, Config]]) -> tuple[Finding, ...]:
@@ -46,26 +69,23 @@ def compare(hosts: Sequence[tuple[str, Config]]) -> tuple[Finding, ...]:
     return tuple(sorted(found, key=str))
 
 
-def _summary(server: VirtualServerSettings, config: Config, interfaces: Interfaces) -> Iterator[Finding]:
+def _summary(server: VirtualServerSettings, host: _Host) -> Iterator[Finding]:
     real_servers = server.real_servers
     methods = sorted({real.method.name for real in real_servers} or {server.method.name})
     count = f"{len(real_servers)} real server{'s' if len(real_servers) != 1 else ''}"
     when = "programmed whoever is master"
-    own = {entry.address for interface in interfaces.values() for entry in interface.addresses if not entry.ours}
-    if (holders := [instance.name for instance in _holders(server, config)]) and is_served_by(server, own):
+    if is_served_by(server, host.own) and (holders := [instance.name for instance in _holders(server, host)]):
         when = f"programmed while {' or '.join(holders)} is MASTER here, since this host is a real server"
     yield note(server.name, f"{server.scheduler}, {' and '.join(methods)}, {count}, {when}")
 
 
-def _holders(server: VirtualServerSettings, config: Config) -> list[VrrpInstance]:
+def _holders(server: VirtualServerSettings, host: _Host) -> list[VrrpInstance]:
     addresses = {*server.addresses}
-    return [each for each in config.instances if addresses & {vip.address for vip in each.virtual_ipaddress}]
+    return [each for each in host.instances if addresses & {vip.address for vip in each.virtual_ipaddress}]
 
 
-def _nobody_holds_it(server: VirtualServerSettings, config: Config, interfaces: Interfaces) -> Iterator[Finding]:
-    held = {vip.address for instance in config.instances for vip in instance.virtual_ipaddress}
-    held |= {entry.address for interface in interfaces.values() for entry in interface.addresses}
-    lost = [str(address) for address in server.addresses if address not in held]
+def _nobody_holds_it(server: VirtualServerSettings, host: _Host) -> Iterator[Finding]:
+    lost = [str(address) for address in server.addresses if address not in host.held]
     if lost:
         yield warning(
             server.name,
@@ -77,7 +97,7 @@ def _nobody_holds_it(server: VirtualServerSettings, config: Config, interfaces: 
         yield note(server.name, f"serves what the firewall of this host marks with {', '.join(marks)}")
 
 
-def _who_serves(server: VirtualServerSettings, _: Config, __: Interfaces) -> Iterator[Finding]:
+def _who_serves(server: VirtualServerSettings, _: _Host) -> Iterator[Finding]:
     real_servers, total = server.real_servers, sum(real.weight for real in server.real_servers)
     if not real_servers and not server.sorry_server:
         yield warning(server.name, "it has no real servers: clients are refused")
@@ -109,12 +129,10 @@ def _who_serves(server: VirtualServerSettings, _: Config, __: Interfaces) -> Ite
         yield warning(server.name, "PING alone does not tell whether the service answers")
 
 
-def _replies(server: VirtualServerSettings, config: Config, _: Interfaces) -> Iterator[Finding]:
+def _replies(server: VirtualServerSettings, host: _Host) -> Iterator[Finding]:
     if all(real.method is not Method.NAT for real in server.real_servers):
         return
-    own = [vip.interface_address for instance in config.instances for vip in instance.virtual_ipaddress]
-    hidden = masqueraded(config.virtual_servers, own) & {*server.addresses}
-    if hidden:
+    if not host.hidden.isdisjoint(server.addresses):
         why = {
             Masquerade.ALWAYS: "asked for",
             Masquerade.AUTO: "no other virtual address is in their network",
@@ -138,7 +156,7 @@ def _replies(server: VirtualServerSettings, config: Config, _: Interfaces) -> It
         )
 
 
-def _direct(server: VirtualServerSettings, _: Config, __: Interfaces) -> Iterator[Finding]:
+def _direct(server: VirtualServerSettings, _: _Host) -> Iterator[Finding]:
     if all(real.method is Method.NAT for real in server.real_servers):
         return
     addresses = ", ".join(map(str, server.addresses)) or "the address that clients use"
@@ -154,8 +172,8 @@ def _direct(server: VirtualServerSettings, _: Config, __: Interfaces) -> Iterato
         )
 
 
-def _rest(server: VirtualServerSettings, config: Config, _: Interfaces) -> Iterator[Finding]:
-    if server.ha_suspend and not _holders(server, config):
+def _rest(server: VirtualServerSettings, host: _Host) -> Iterator[Finding]:
+    if server.ha_suspend and not _holders(server, host):
         yield warning(server.name, "ha_suspend has no effect: no [[vrrp_instance]] has an address of it")
     if server.ha_suspend and server.vrrp_weight:
         yield warning(server.name, "ha_suspend has no effect beside vrrp_weight: the checks decide who is master")

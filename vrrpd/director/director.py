@@ -96,6 +96,8 @@ class Director:
         """None: an earlier life may have told some."""
         self._flush_timer: asyncio.TimerHandle | None = None
         self._flushed_at = float("-inf")
+        self._weigh_timer: asyncio.TimerHandle | None = None
+        self._weighed_at = float("-inf")
         self._flushing_since: float | None = None
         """Since when the kernel is being told, on `time.monotonic`."""
         self._waiting: list[Callable[[], None]] = []
@@ -145,21 +147,27 @@ class Director:
         tracked = {each.script for instance in config.instances for each in instance.track_script}
         self._scripts.apply(script for script in config.scripts if script.name in tracked)
         tables, self._services, self._tables = self._tables, {}, {}
+        had_quorum: dict[str, bool] = {}
         for settings in config.virtual_servers:
-            name, earlier = settings.name, before.get(settings.name)
+            name, earlier = settings.name, before.get(settings.name) or self._served_before(settings)
             if earlier and earlier.settings == settings:  # of thousands most are as they were
                 self._services[name], self._tables[name] = earlier, tables[name]
             else:
+                had_quorum[name] = earlier.has_quorum if earlier else True
                 service = self._services[name] = Service(settings, earlier, adopted(settings, left))
                 self._tables[name] = service.table()
         self._by_key = {key: service for service in self._services.values() for key in service.settings.keys}
-        same = {name for name, service in self._services.items() if before.get(name) is service}
+        same = self._services.keys() - had_quorum.keys()
         self._served_here &= same
-        self._served_here |= self._find_ourselves(each for name, each in self._services.items() if name not in same)
+        self._served_here |= self._find_ourselves(self._services[name] for name in had_quorum)
         self._checking.apply(config.virtual_servers, same, self._rests, self._health)
-        for name, service in self._services.items():
-            if name in before or left.keys().isdisjoint(service.settings.keys):
-                self._quorum_changed(service, had=before[name].has_quorum if name in before else True)
+        for name, had in had_quorum.items():
+            if left.keys().isdisjoint(self._services[name].settings.keys):
+                self._quorum_changed(self._services[name], had=had)
+
+    def _served_before(self, settings: VirtualServerSettings) -> Service | None:
+        """The virtual server that had its keys under another name, as when a group is renamed."""
+        return next((self._by_key[key] for key in settings.keys if key in self._by_key), None)
 
     def _find_ourselves(self, services: Iterable[Service]) -> set[str]:
         own = self._own.addresses
@@ -228,7 +236,7 @@ class Director:
 
     async def shutdown(self) -> None:
         """Remove what is ours, call who is to be told, and put back what was there before."""
-        for timer in (self._flush_timer, self._resync_timer, self._drain_timer):
+        for timer in (self._flush_timer, self._weigh_timer, self._resync_timer, self._drain_timer):
             if timer:
                 timer.cancel()
         if self._resyncing:
@@ -285,7 +293,7 @@ class Director:
         self._tables[name] = service.table()
         self._table.update(self._table_of(service))
         if had != service.has_quorum:
-            self._weigh()
+            self._weigh_soon()
         self._flush_soon()
 
     def _quorum_changed(self, service: Service, *, had: bool) -> None:
@@ -302,8 +310,18 @@ class Director:
             )
             self._notifier.tell(settings.name, settings.quorum_down)
 
+    def _weigh_soon(self) -> None:
+        """With the others that lose their quorum now: where thousands do, to look at all each time would take long."""
+        if self._weigh_timer is None:
+            wait = self._weighed_at + DEBOUNCE - self._loop.time()
+            self._weigh_timer = self._loop.call_later(max(0.0, wait), self._weigh)
+
     def _weigh(self) -> None:
         """Tell what burdens the routers, if that is news; nothing before all programs have run: what was told holds."""
+        if self._weigh_timer:
+            self._weigh_timer.cancel()
+            self._weigh_timer = None
+        self._weighed_at = self._loop.time()
         if (standings := self._scripts.standings) is None:
             return
         found = burdens(self._config.instances, self._services.values(), standings)

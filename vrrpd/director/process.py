@@ -14,7 +14,6 @@ import uvloop
 
 from vrrpd.channel import (
     Answer,
-    BeginDirecting,
     Direct,
     Entered,
     Holds,
@@ -23,10 +22,11 @@ from vrrpd.channel import (
     Ping,
     Stop,
     TellStatus,
-    first_message,
 )
+from vrrpd.config.sealed import SealedConfig
 from vrrpd.director.director import Director
 from vrrpd.director.pages import Pages
+from vrrpd.ledger import RouterKey
 from vrrpd.link import ChannelHandler, SupervisorLink, wake_when_orphaned
 
 log = logging.getLogger(__name__)
@@ -39,36 +39,37 @@ _telling: set[asyncio.Task[None]] = set()
 """A task that nobody knows may be collected as garbage."""
 
 
-def run(channel: socket.socket) -> int:
+def run(channel: socket.socket, sealed: SealedConfig, held: frozenset[RouterKey]) -> int:
     """Direct until told to stop, or until the supervisor is gone; returns the exit code.
 
     Only who is told to stop clears away. Without a supervisor, or after a mistake of ours, the kernel goes on as it is,
     and the next life adopts it.
+
+    Args:
+        channel: to the supervisor.
+        sealed: the configuration to begin with.
+        held: the routers that hold their addresses.
     """
     wake_when_orphaned()
     for ignored in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
         signal.signal(ignored, _pass_over)  # SIG_IGN would be the programs' that are called as well
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, DESCRIPTORS)), hard))
-    inbox = Inbox()
-    begin = first_message(channel, inbox)
-    if not isinstance(begin, BeginDirecting):
-        return 0  # the supervisor is gone
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_direct(begin, channel, inbox))
+        return runner.run(_direct(channel, sealed, held))
 
 
-async def _direct(begin: BeginDirecting, channel: socket.socket, inbox: Inbox) -> int:
+async def _direct(channel: socket.socket, sealed: SealedConfig, held: frozenset[RouterKey]) -> int:
     loop = asyncio.get_running_loop()
     ended: asyncio.Future[int] = loop.create_future()
-    _, link = await loop.create_connection(lambda: SupervisorLink(ended, inbox), sock=channel)
+    _, link = await loop.create_connection(lambda: SupervisorLink(ended, Inbox()), sock=channel)
     logging.getLogger().handlers[:] = [ChannelHandler(link)]
     code = EXIT_FAILED
     pages = Pages()
     try:
         with _no_garbage():
-            config = begin.config.opened()
-            director = Director(loop, config, begin.held, link.send)
+            config = sealed.opened()
+            director = Director(loop, config, held, link.send)
             director.start()
         pages.apply(config)
         link.serve(partial(_take, director=director, pages=pages, link=link))

@@ -62,11 +62,10 @@ class BestEffort:
         self._unsent = bytearray()
 
     def work(self, channel: socket.socket) -> int:
-        """In the child: do what it is there for; returns the exit code. What only it needs is imported here."""
-        raise NotImplementedError
+        """In the child: do what it is there for; returns the exit code. What only it needs is imported here.
 
-    def greeting(self) -> Message:
-        """What it is told first."""
+        What the parent knows when it forks, the child knows as well, and need not be told.
+        """
         raise NotImplementedError
 
     @property
@@ -114,7 +113,6 @@ class BestEffort:
         self._unsent.clear()
         self._heard_at = time.monotonic()
         self._ping_at = self._heard_at + PING_INTERVAL
-        self.tell(self.greeting())
 
     def stop(self, stopped: Callable[[int], None]) -> None:
         """Have it clear away and end; `stopped` is called with its exit code when it has.

@@ -5,7 +5,7 @@ import socket
 from collections import deque
 from collections.abc import Callable
 
-from vrrpd.channel import BeginDirecting, Direct, Entered, Holds, Message, TellStatus
+from vrrpd.channel import Direct, Entered, Holds, Message, TellStatus
 from vrrpd.config.sealed import SealedConfig
 from vrrpd.ledger import RouterKey
 from vrrpd.supervisor.best_effort import BestEffort
@@ -33,12 +33,8 @@ class Directing(BestEffort):
         """Part of `BestEffort`."""
         from vrrpd.director import process  # noqa: PLC0415
 
-        return process.run(channel)
-
-    def greeting(self) -> Message:
-        """Part of `BestEffort`."""
         assert self._config
-        return BeginDirecting(self._config, self._held)
+        return process.run(channel, self._config, self._held)
 
     def configure(self, config: SealedConfig, answered: Answered = lambda _: None) -> None:
         """This is the configuration now; a director is started when there is something to direct, or to clear away."""

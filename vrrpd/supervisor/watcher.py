@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from vrrpd.agent.settings import Settings
-from vrrpd.channel import BeginWatching, Configured, LogLine, Message, TellStatus
+from vrrpd.channel import Configured, LogLine, Message, TellStatus
 from vrrpd.config.sealed import SealedConfig
 from vrrpd.supervisor.best_effort import BestEffort
 from vrrpd.supervisor.log import hand_on
@@ -48,11 +48,7 @@ class Watching(BestEffort):
         """Part of `BestEffort`."""
         from vrrpd.agent import process  # noqa: PLC0415
 
-        return process.run(channel, self.settings)
-
-    def greeting(self) -> Message:
-        """Part of `BestEffort`."""
-        return BeginWatching(self._last)
+        return process.run(channel, self.settings, self._last)
 
     def status(self, answered: Answered) -> None:
         """Ask for its part of the status."""
