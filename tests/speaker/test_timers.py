@@ -1,6 +1,7 @@
 """The timers of a process go on, whatever happens in it."""
 
 import asyncio
+import itertools
 import time
 
 import pytest
@@ -73,3 +74,40 @@ def test_a_rehearsal_that_puts_it_off_is_the_last_one() -> None:
         return rehearsals
 
     assert asyncio.run(run()) == 1
+
+
+def test_whatever_takes_long_adverts_go_in_between(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three routers take over in the same moment, each of which rehearses it, beside one that advertises."""
+    monkeypatch.setattr(timers_module, "HEAD_START", 0.2)
+    interval = 0.01
+
+    async def run() -> list[str]:
+        loop = asyncio.get_running_loop()
+        timers = Timers(loop)
+        done: list[str] = []
+        over = loop.create_future()
+
+        def advertise() -> None:
+            done.append("advert")
+            advert.after(interval)
+
+        def act(what: str) -> None:
+            done.append(what)
+            time.sleep(2 * interval)  # an advert is due meanwhile
+            if done.count("takeover") == 3:
+                over.set_result(None)
+
+        advert = timers.beat(advertise)
+        advert.after(interval)
+        when = time.monotonic() + 0.3
+        for _ in range(3):
+            timers.deadline(lambda: act("takeover"), rehearse=lambda: act("rehearsal")).at(when)
+        await asyncio.wait_for(over, 20)
+        timers.close()
+        return done
+
+    done = asyncio.run(run())
+    assert done.count("takeover") == 3
+    told = [(before, after) for before, after in itertools.pairwise(done) if "advert" not in (before, after)]
+    # Where one has rehearsed to the end, it takes over.
+    assert set(told) <= {("rehearsal", "takeover")}

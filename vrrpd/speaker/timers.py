@@ -95,6 +95,7 @@ class Deadline:
         if self._rehearse:
             self._rehearse()
             while (due := self._due) is not None and time.monotonic() < due - LAST_REHEARSAL:
+                self._timers.keep_time()
                 self._rehearse()
         if (due := self._due) is None:
             return
@@ -117,6 +118,12 @@ class Metronome:
         """Seconds."""
         self.waiting: list[Beat] = []
         self._deadline = timers.deadline(self._beat)
+
+    def keep_time(self, now: float) -> None:
+        """Beat, if that is due, though the entry in the queue has not come up."""
+        if self._deadline.when is not None and self._deadline.when <= now:
+            self._deadline.cancel()
+            self._beat()
 
     def join(self, beat: "Beat") -> None:
         """Wake it next time."""
@@ -214,6 +221,12 @@ class Timers:
             self._metronomes[interval] = Metronome(self, interval)
         return self._metronomes[interval]
 
+    def keep_time(self) -> None:
+        """Let those beat that are due, before anything else: 255 takeovers in a row take longer than peers wait."""
+        now = time.monotonic()
+        for metronome in self._metronomes.values():
+            metronome.keep_time(now)
+
     def queue(self, when: float, deadline: Deadline) -> None:
         """Look at `deadline` again at `when`; for `Deadline` alone."""
         self._count += 1
@@ -249,6 +262,7 @@ class Timers:
         heap = self._heap
         now = time.monotonic()
         while heap and heap[0][0] <= now + PUT_OFF_MARGIN:
+            self.keep_time()
             queued, _, deadline = heap[0]
             if deadline.stale(queued):
                 heapq.heappop(heap)
