@@ -160,6 +160,11 @@ class RouterDriver:
         return self.state in _HOLDING
 
     @property
+    def interfaces(self) -> set[str]:
+        """As `Tracking.interfaces`."""
+        return self._tracking.interfaces
+
+    @property
     def was_master(self) -> bool:
         """Whether an earlier speaker was MASTER when it died."""
         return self._ledger.advertised is not None

@@ -67,6 +67,8 @@ class Speaker:
         self._ports: dict[tuple[str, Family], Port] = {}
         self._routers: dict[RouterKey, RouterDriver] = {}
         self._vips: dict[AddressKey, tuple[RouterDriver, Vip]] = {}
+        self._interfaces: set[str] = set()
+        """Those that any router has to do with."""
         self._monitored = -1
 
     def start(self) -> None:
@@ -100,7 +102,7 @@ class Speaker:
         # First those that were MASTER when a speaker died: their adverts are due.
         for driver in sorted((*returned, *added), key=lambda driver: not driver.was_master):
             driver.startup(drained=self._drained, heir=driver.instance.key in heirs)
-        self._index_vips()
+        self._index()
         return {
             "added": [driver.instance.name for driver in (*returned, *added)],
             "changed": [driver.instance.name for driver in changed],
@@ -172,7 +174,7 @@ class Speaker:
             return
         del self._routers[driver.instance.key]
         self._listen()
-        self._index_vips()
+        self._index()
         if self._all_left and not self._routers and not self._all_left.done():
             self._all_left.set_result(None)
 
@@ -216,8 +218,10 @@ class Speaker:
             port.listen(served, frozenset(vip.config.address for driver in served.values() for vip in driver.vips))
             port.look_at_interface()
 
-    def _index_vips(self) -> None:
+    def _index(self) -> None:
+        """Note which of the kernel's news are about a router."""
         self._vips = {key: (driver, vip) for driver in self._routers.values() for key, vip in driver.vips.by_key()}
+        self._interfaces = {name for driver in self._routers.values() for name in driver.interfaces}
 
     def _remove_leftovers(self) -> None:
         """Addresses that bear our mark but that this process does not hold are an earlier life's."""
@@ -244,14 +248,21 @@ class Speaker:
             self.kernel.forget_interface(index)
             for port in self._ports.values():
                 port.forget_interface(index)
-        if any(isinstance(change, Link) or not change.ours for change in changes):
+        if any(map(self._concerns_us, changes)):
             for port in [*self._ports.values()]:
                 port.look_at_interface()
             for driver in [*self._routers.values()]:
                 driver.look_at_interfaces()
-            self._index_vips()
+            self._index()
         # Afterwards: what went with its interface was not deleted by anybody.
         self._addresses_changed(change for change in changes if isinstance(change, InterfaceAddress))
+
+    def _concerns_us(self, change: Link | InterfaceAddress) -> bool:
+        """Whether a router has to look at it: those of containers come and go, and 255 routers would look for long."""
+        if isinstance(change, Link):
+            return change.name in self._interfaces
+        link = self.kernel.monitor.links.get(change.index)  # None: that it is gone is a change as well
+        return not change.ours and link is not None and link.name in self._interfaces
 
     def _addresses_changed(self, changes: Iterable[InterfaceAddress]) -> None:
         arrived: defaultdict[RouterDriver, list[Vip]] = defaultdict(list)

@@ -51,6 +51,12 @@ class Tracking:
         self._changed()
 
     @property
+    def interfaces(self) -> set[str]:
+        """Those that the router has anything to do with."""
+        tracked = {each.interface for each in self.instance.track_interface}
+        return {self.instance.interface} | tracked | {vip.dev for vip in self.instance.virtual_ipaddress}
+
+    @property
     def weight(self) -> int:
         """What is added to the priority."""
         tracked = self.instance.track_interface
