@@ -8,10 +8,10 @@ from typing import cast
 
 import pytest
 
-from vrrpd.net.adverts import AdvertSocket, Packet
+from vrrpd.net.adverts import AdvertSocket, Datagram, Packet
 from vrrpd.protocol.advert import Family
 from vrrpd.speaker.host import Host
-from vrrpd.speaker.port import WAITED_MAX, Listener, Port
+from vrrpd.speaker.port import DATAGRAMS_AT_ONCE, WAITED_MAX, Listener, Port
 from vrrpd.speaker.rate_limit import RateLimit
 
 MASTER = IPv4Address("192.0.2.1")
@@ -57,6 +57,26 @@ def test_adverts_that_came_before_the_filter_are_no_strangers() -> None:
     port._socket = cast("AdvertSocket", Strangers([51, 52, 51]))
     port._strangers_readable()
     assert (port.strangers.count, port.strangers.last_vrid) == (1, 52)
+
+
+class Flood:
+    """The part of an advert socket that hears them, faster than they are read."""
+
+    def __init__(self) -> None:
+        self.read = 0
+
+    def receive(self) -> Datagram:
+        self.read += 1
+        return bytes.fromhex("45 ff70 c0000201 e0000012 3163640001640000 c0000264")
+
+
+def test_a_flood_keeps_no_timer_waiting_for_more_than_the_receive_buffer_holds() -> None:
+    host = cast("Host", SimpleNamespace(kernel=None, rate_limit=RateLimit(), timers=Timers()))
+    port = Port(cast("asyncio.AbstractEventLoop", Loop()), host, "eth0", Family.IPV4)
+    flood = Flood()
+    port._socket = cast("AdvertSocket", flood)
+    port.hear_what_waits()
+    assert flood.read == DATAGRAMS_AT_ONCE
 
 
 class Stamped:

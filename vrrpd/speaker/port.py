@@ -24,8 +24,8 @@ CROWD = DATAGRAMS_A_WAKE_UP
 """Routers on a port above which adverts that come one by one are let gather: to wake up costs more than to hear one."""
 GATHERING = 0.001
 """Seconds for which they may wait then; a timer that one of them puts off hears them before it runs out."""
-WAKE_UPS_AT_ONCE = 4096
-"""As many as the receive buffer may hold packets, when a process has not run for long."""
+DATAGRAMS_AT_ONCE = 4096
+"""More than the receive buffer holds, when a process has not run for long. A flood that goes on is left to the loop."""
 OPEN_RETRY_DELAY = 1.0
 """Seconds until sockets that the kernel refused are tried again."""
 WAITED_MAX = 0.002
@@ -146,7 +146,7 @@ class Port:
 
     def hear_what_waits(self) -> None:
         """Take every advert that has arrived, before a timer runs out that one of them would put off."""
-        for _ in range(WAKE_UPS_AT_ONCE):
+        for _ in range(DATAGRAMS_AT_ONCE // DATAGRAMS_A_WAKE_UP):
             if not self._readable():
                 return
 
