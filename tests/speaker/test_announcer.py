@@ -8,6 +8,8 @@ import pytest
 from vrrpd.speaker.announcer import CONFLICT_PAUSE, LAST_WORD_PAUSE, Announcer
 from vrrpd.speaker.counters import Counters
 from vrrpd.speaker.host import Host
+from vrrpd.speaker.pacer import Pacer
+from vrrpd.speaker.timers import Timers
 
 
 class Clock:
@@ -27,8 +29,14 @@ class Clock:
     def at(self, when: float) -> None:
         self.when = when
 
+    def cancel(self) -> None:
+        self.when = None
+
     def add(self, *_: object) -> None:
         self.rounds += 1
+
+    def owes(self, _: object) -> bool:
+        return False
 
 
 @pytest.fixture
@@ -52,3 +60,21 @@ def test_conflicts_have_a_pace_and_a_last_word_does_not_wait_for_it(clock: Clock
     announcer.conflict()
     announcer.conflict(at_once=True)
     assert clock.rounds == 4
+
+
+def test_what_waits_for_the_pace_does_not_become_ever_more(clock: Clock) -> None:
+    """255 routers of ten addresses each owe the link more in a conflict than may leave meanwhile."""
+    pacer = Pacer(cast("Timers", clock))
+    host = cast("Host", SimpleNamespace(kernel=None, pacer=pacer, timers=clock))
+    announcer = Announcer(host, Counters(), ())
+    for _ in range(10):
+        announcer.conflict()
+        announcer._refresh_all()
+        assert len(pacer._queue) == 1
+        clock.now += CONFLICT_PAUSE
+    clock.cancel()
+    announcer.conflict()
+    assert clock.when == clock.now + CONFLICT_PAUSE  # then it looks whether the last round has left
+    pacer._send_burst()
+    announcer.conflict()
+    assert pacer.owes(announcer)

@@ -68,18 +68,21 @@ class Announcer:
     def conflict(self, *, at_once: bool = False) -> None:
         """Another master was heard: what it made others believe must be put right, at once but not at its pace.
 
+        While a round waits for the pace of all, the next one does too: what waits would become ever more.
+
         Args:
             at_once: it said its last word, which does not wait for the pace; not so often that it could be abused.
         """
         now = time.monotonic()
         heeded = at_once and now - self._last_word >= LAST_WORD_PAUSE
-        if heeded or now - self._last_conflict >= CONFLICT_PAUSE:
+        paused = now - self._last_conflict >= CONFLICT_PAUSE
+        if heeded or (paused and not self._pacer.owes(self)):
             self._last_conflict = now
             if heeded:
                 self._last_word = now
             self._queue_rounds(1)
         elif self._again.when is None:
-            self._again.at(self._last_conflict + CONFLICT_PAUSE)
+            self._again.at((now if paused else self._last_conflict) + CONFLICT_PAUSE)
 
     def reconfigure(self, settings: GarpSettings, *, active: bool) -> None:
         """Take on new settings; a MASTER refreshes at the new pace from now on."""
@@ -142,7 +145,8 @@ class Announcer:
         self._queue_rounds(self.settings.master_repeat)
 
     def _refresh_all(self) -> None:
-        self._queue_rounds(self.settings.master_refresh_repeat)
+        if not self._pacer.owes(self):
+            self._queue_rounds(self.settings.master_refresh_repeat)
         self._refresh.at(time.monotonic() + self.settings.master_refresh)
 
 

@@ -34,6 +34,10 @@ class Pacer:
         if self._next_burst.when is None:
             self._next_burst.at(time.monotonic() + BURST_PAUSE)
 
+    def owes(self, announcer: Sender) -> bool:
+        """Whether announcements of that router wait."""
+        return any(sender is announcer for sender, _ in self._queue)
+
     def forget(self, announcer: Sender) -> None:
         """Announce nothing more of that router."""
         self._queue = deque(entry for entry in self._queue if entry[0] is not announcer)

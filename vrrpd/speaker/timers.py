@@ -224,7 +224,7 @@ class Timers:
     def keep_time(self) -> None:
         """Let those beat that are due, before anything else: 255 takeovers in a row take longer than peers wait."""
         now = time.monotonic()
-        for metronome in self._metronomes.values():
+        for metronome in [*self._metronomes.values()]:
             metronome.keep_time(now)
 
     def queue(self, when: float, deadline: Deadline) -> None:
