@@ -13,6 +13,8 @@ from tests.peers import (
     families,
     ip_of,
     master_and_backup,
+    settings,
+    start_as,
     wait_served_by,
 )
 from vrrpd.lan.capture import Capture
@@ -82,3 +84,16 @@ def test_one_who_is_heard_and_hears_nothing_yields_when_it_hears_again(network: 
         worse.wait_until(BACKUP, DEADLINE)
         wait_served_by(prober, better)
     assert not worse.host.has_address(ip_of(VIPS[family]))
+
+
+def test_the_owner_of_the_address_is_heard_by_who_holds_it_meanwhile(network: Network) -> None:
+    """It advertises from that address: the kernel drops what comes from one of its own, unless it is told not to."""
+    owner, backup = (network.vrrpd(f"r{p}", settings(4, p, addresses=("192.0.2.1/24",))) for p in (255, 100))
+    start_as(MASTER, owner)
+    start_as(BACKUP, backup)
+    assert owner.router_status()["master_address"] == "192.0.2.1"
+    owner.host.cut_carrier()
+    backup.wait_until(MASTER, DEADLINE)
+    owner.host.restore_carrier()
+    owner.wait_until(MASTER, DEADLINE)
+    backup.wait_until(BACKUP, DEADLINE)

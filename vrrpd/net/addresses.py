@@ -37,7 +37,10 @@ LIFETIME_INFINITE = 0xFFFFFFFF
 
 _IFLA_AF_SPEC = 26
 _IFLA_INET_CONF = 1
-_IPV4_DEVCONF_PROMOTE_SECONDARIES = 20
+PROMOTE_SECONDARIES = 20
+"""IPV4_DEVCONF_* of include/uapi/linux/ip.h: an address outlives the one that was the first of its network."""
+ACCEPT_LOCAL = 23
+"""Likewise: packets are heard that come from an address which this host has, too."""
 _IFINFOMSG = struct.Struct("=BxHiII")
 
 _INDEX_AT = 16 + 4
@@ -117,13 +120,10 @@ def leftover_removal(index: int, address: IPv4Address | IPv6Address, prefix_leng
     return (made.remove,) if address.version == 4 else (made.perpetuate, made.remove)
 
 
-def promotion(index: int) -> bytes:
-    """The request that sets net.ipv4.conf.*.promote_secondaries of an interface.
-
-    Without it the kernel deletes, with the first address of a network, every other one of that network.
-    """
+def ipv4_setting(index: int, setting: int) -> bytes:
+    """The request that turns on a setting of the interface of that index; needs no /proc that can be written."""
     value = struct.pack("=I", 1)
-    for kind in (_IPV4_DEVCONF_PROMOTE_SECONDARIES, _IFLA_INET_CONF, socket.AF_INET, _IFLA_AF_SPEC):
+    for kind in (setting, _IFLA_INET_CONF, socket.AF_INET, _IFLA_AF_SPEC):
         value = struct.pack("=HH", 4 + len(value), kind) + value
     payload = _IFINFOMSG.pack(socket.AF_UNSPEC, 0, index, 0, 0) + value
     return HEADER.pack(HEADER.size + len(payload), RTM_SETLINK, NLM_F_REQUEST, 0, 0) + payload

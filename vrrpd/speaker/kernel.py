@@ -4,7 +4,7 @@ import errno
 import socket
 from ipaddress import IPv4Interface
 
-from vrrpd.net.addresses import LIFETIME_INFINITE, promotion, requests
+from vrrpd.net.addresses import LIFETIME_INFINITE, ipv4_setting, requests
 from vrrpd.net.frames import frame_socket
 from vrrpd.net.links import LinkMonitor
 from vrrpd.net.netlink import Batch, route_socket, transact
@@ -24,7 +24,7 @@ class Kernel:
         self.lifetime = LIFETIME_INFINITE
         """Seconds that an address lasts unless it is renewed."""
         self._frames: dict[int, socket.socket] = {}
-        self._promoting: set[int] = set()
+        self._turned_on: set[tuple[int, int]] = set()
         if missing := self._missing_capabilities():
             self.close()
             raise PermissionError(
@@ -46,10 +46,12 @@ class Kernel:
             missing.append("CAP_NET_ADMIN")
         return missing
 
-    def promote_secondaries(self, index: int) -> None:
-        """Have an address outlive the one that was the first of its network on the interface of that index."""
-        if index not in self._promoting and not transact(self.requests, Batch([promotion(index)])):
-            self._promoting.add(index)
+    def turn_on(self, index: int, setting: int) -> None:
+        """Turn on a setting of the interface of that index, unless that was done before."""
+        if (index, setting) not in self._turned_on and not transact(
+            self.requests, Batch([ipv4_setting(index, setting)])
+        ):
+            self._turned_on.add((index, setting))
 
     def prepare_frames(self, index: int) -> socket.socket | None:
         """Open what sends frames on the interface of that index; None: it is gone, or we may not."""
@@ -76,7 +78,7 @@ class Kernel:
 
     def forget_interface(self, index: int) -> None:
         """The interface is gone; its index may come to mean another."""
-        self._promoting.discard(index)
+        self._turned_on = {known for known in self._turned_on if known[0] != index}
         if frames := self._frames.pop(index, None):
             frames.close()
 
