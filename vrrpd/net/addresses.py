@@ -7,8 +7,10 @@ struct ifinfomsg { u8 family; u8 pad; u16 type; i32 index; u32 flags; u32 change
 import socket
 import struct
 from collections.abc import Sequence
+from enum import IntEnum
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface, ip_interface
+from pathlib import Path
 from typing import Any
 
 from msgspec import Struct
@@ -37,10 +39,17 @@ LIFETIME_INFINITE = 0xFFFFFFFF
 
 _IFLA_AF_SPEC = 26
 _IFLA_INET_CONF = 1
-PROMOTE_SECONDARIES = 20
-"""IPV4_DEVCONF_* of include/uapi/linux/ip.h: an address outlives the one that was the first of its network."""
-ACCEPT_LOCAL = 23
-"""Likewise: packets are heard that come from an address which this host has, too."""
+
+
+class Ipv4Setting(IntEnum):
+    """A setting of an interface: IPV4_DEVCONF_* of include/uapi/linux/ip.h, net.ipv4.conf.*.* among the sysctls."""
+
+    PROMOTE_SECONDARIES = 20
+    """An address outlives the one that was the first of its network."""
+    ACCEPT_LOCAL = 23
+    """Packets are heard that come from an address which this host has, too."""
+
+
 _IFINFOMSG = struct.Struct("=BxHiII")
 
 _INDEX_AT = 16 + 4
@@ -120,8 +129,16 @@ def leftover_removal(index: int, address: IPv4Address | IPv6Address, prefix_leng
     return (made.remove,) if address.version == 4 else (made.perpetuate, made.remove)
 
 
-def ipv4_setting(index: int, setting: int) -> bytes:
-    """The request that turns on a setting of the interface of that index; needs no /proc that can be written."""
+def is_on(setting: Ipv4Setting, interface: str) -> bool:
+    """Whether it is on by itself already; no wherever that cannot be seen."""
+    try:
+        return Path(f"/proc/sys/net/ipv4/conf/{interface}/{setting.name.lower()}").read_bytes() == b"1\n"
+    except OSError:
+        return False
+
+
+def turning_on(setting: Ipv4Setting, index: int) -> bytes:
+    """The request that does so on the interface of that index; needs no /proc that can be written."""
     value = struct.pack("=I", 1)
     for kind in (setting, _IFLA_INET_CONF, socket.AF_INET, _IFLA_AF_SPEC):
         value = struct.pack("=HH", 4 + len(value), kind) + value

@@ -4,9 +4,9 @@ import errno
 import socket
 from ipaddress import IPv4Interface
 
-from vrrpd.net.addresses import LIFETIME_INFINITE, ipv4_setting, requests
+from vrrpd.net.addresses import LIFETIME_INFINITE, Ipv4Setting, is_on, requests, turning_on
 from vrrpd.net.frames import frame_socket
-from vrrpd.net.links import LinkMonitor
+from vrrpd.net.links import Link, LinkMonitor
 from vrrpd.net.netlink import Batch, route_socket, transact
 from vrrpd.protocol.advert import IP_PROTOCOL
 
@@ -24,7 +24,7 @@ class Kernel:
         self.lifetime = LIFETIME_INFINITE
         """Seconds that an address lasts unless it is renewed."""
         self._frames: dict[int, socket.socket] = {}
-        self._turned_on: set[tuple[int, int]] = set()
+        self._turned_on: set[tuple[int, Ipv4Setting]] = set()
         if missing := self._missing_capabilities():
             self.close()
             raise PermissionError(
@@ -46,12 +46,12 @@ class Kernel:
             missing.append("CAP_NET_ADMIN")
         return missing
 
-    def turn_on(self, index: int, setting: int) -> None:
-        """Turn on a setting of the interface of that index, unless that was done before."""
-        if (index, setting) not in self._turned_on and not transact(
-            self.requests, Batch([ipv4_setting(index, setting)])
-        ):
-            self._turned_on.add((index, setting))
+    def turn_on(self, link: Link, setting: Ipv4Setting) -> None:
+        """Turn on a setting of an interface, unless that was done before; the kernel's lock for it may be busy."""
+        if (link.index, setting) in self._turned_on:
+            return
+        if is_on(setting, link.name) or not transact(self.requests, Batch([turning_on(setting, link.index)])):
+            self._turned_on.add((link.index, setting))
 
     def prepare_frames(self, index: int) -> socket.socket | None:
         """Open what sends frames on the interface of that index; None: it is gone, or we may not."""

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from vrrpd.net.addresses import ACCEPT_LOCAL
+from vrrpd.net.addresses import Ipv4Setting
 from vrrpd.net.adverts import AdvertSocket, Datagram, Packet, parse
 from vrrpd.net.links import Link
 from vrrpd.protocol.advert import AdvertError, ChecksumForm, DropReason, Family, IPAddress, decode
@@ -201,7 +201,7 @@ class Port:
             raise
         self._socket = opened
         if self.family is Family.IPV4:  # who owns the address advertises from it, which we may hold meanwhile
-            self._kernel.turn_on(link.index, ACCEPT_LOCAL)
+            self._kernel.turn_on(link, Ipv4Setting.ACCEPT_LOCAL)
         self._loop.add_reader(opened.arrivals.fileno(), self._arrived)
         self._loop.add_reader(opened.strangers, self._strangers_readable)
         return opened

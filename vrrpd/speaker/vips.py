@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from msgspec import Struct
 
 from vrrpd.config.model import VirtualAddress
-from vrrpd.net.addresses import LIFETIME_INFINITE, PROMOTE_SECONDARIES, AddressRequests, requests
+from vrrpd.net.addresses import LIFETIME_INFINITE, AddressRequests, Ipv4Setting, requests
 from vrrpd.net.links import LinkMonitor
 from vrrpd.net.netlink import NO_OPERATION, Batch, transact
 from vrrpd.protocol.advert import IPAddress
@@ -189,7 +189,7 @@ class VirtualAddresses:
                 vip.config.interface_address, label=vip.config.label, noprefixroute=noprefixroute, lifetime=lifetime
             ).on(link.index)
         if _can_be_first(vip.config, link.index, monitor):
-            self._kernel.turn_on(link.index, PROMOTE_SECONDARIES)
+            self._kernel.turn_on(link, Ipv4Setting.PROMOTE_SECONDARIES)
         vip.index, vip.mac, vip.noprefixroute, vip.lifetime = link.index, link.mac, noprefixroute, lifetime
 
 
