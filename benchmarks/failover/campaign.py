@@ -116,8 +116,8 @@ class _Leg:
         self._name = load.name if load else ""
         self._results = results
         self._arenas: dict[str, Arena] = {}
-        self.given_up: set[str] = set()
-        """Speakers that did not come up."""
+        self.given_up: set[tuple[str, str]] = set()
+        """Speakers that did not come up, and faults that one did not survive: speaker, and fault or nothing."""
         self._scratch = Path()
 
     def carry_out(self, kept: IO[bytes], step: Callable[[str], None]) -> None:
@@ -129,21 +129,28 @@ class _Leg:
             stack.callback(self._close)
             for number, fault, speaker in self._plan.cells(interval):
                 key = (speaker.name, interval, fault.name, self._name, number)
-                if key not in done and speaker.name not in self.given_up:
+                if key not in done and not self.given_up & {(speaker.name, ""), (speaker.name, fault.name)}:
                     self._try(speaker, fault, number, kept)
                 step(f"{speaker.name} {fault.name} {interval:g} s {self._name}".rstrip())
 
     def _try(self, speaker: Speaker, fault: Fault, number: int, kept: IO[bytes]) -> None:
-        """Keep the run; or, where the routers cannot be had even as new ones, be done with that speaker."""
+        """Keep the run; or be done with that speaker, or with that fault of it, if even new routers fail."""
         try:
             run = self._quiet_run(speaker, fault, number)
         except ArenaError as error:
-            self.given_up.add(speaker.name)
-            _note(self._results, f"at {self._setting.advert_int:g} s, from {fault.name} on: {error}".partition("\n")[0])
+            came_up = speaker.name in self._arenas
+            self._abandon(speaker)
+            self.given_up.add((speaker.name, fault.name if came_up else ""))
+            what = fault.name if came_up else "any fault"
+            _note(self._results, f"{what} at {self._setting.advert_int:g} s {self._name}".rstrip() + f": {error}")
             return
         self._results.runs.append(run)
         kept.write(msgspec.json.encode(run) + b"\n")
         kept.flush()
+
+    def _abandon(self, speaker: Speaker) -> None:
+        if (broken := self._arenas.pop(speaker.name, None)) is not None:
+            broken.close()
 
     def _close(self) -> None:
         for arena in self._arenas.values():
@@ -159,10 +166,9 @@ class _Leg:
             try:
                 run = measure(self._arena(speaker), fault, number, conditions)
             except ArenaError:
-                if (broken := self._arenas.pop(speaker.name, None)) is not None:
-                    broken.close()
                 if failed:
                     raise
+                self._abandon(speaker)
                 failed = True
                 continue
             if not run.noisy:
@@ -225,10 +231,15 @@ def _lines(console: Console, total: int, what: str) -> Callable[[str], None]:
 def resumed(results: Results, directory: Path) -> None:
     """Have the runs that an earlier campaign has kept one by one."""
     there = {run.key for run in results.runs}
-    with suppress(FileNotFoundError), (directory / RUNS).open("rb") as kept:
-        for line in kept:
-            with suppress(msgspec.DecodeError):  # the last one, cut off
-                run = msgspec.json.decode(line, type=Run)
-                if run.key not in there:
-                    there.add(run.key)
-                    results.runs.append(run)
+    path = directory / RUNS
+    if not path.exists():
+        return
+    whole, _, cut_off = path.read_bytes().rpartition(b"\n")
+    if cut_off:  # by what ended it; else the next one would be spoiled, too
+        path.write_bytes(whole + b"\n" if whole else b"")
+    for line in whole.splitlines():
+        with suppress(msgspec.DecodeError):  # a disk that was full, a machine that crashed
+            run = msgspec.json.decode(line, type=Run)
+            if run.key not in there:
+                there.add(run.key)
+                results.runs.append(run)

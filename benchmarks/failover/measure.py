@@ -64,7 +64,7 @@ def measure(arena: Arena, fault: Fault, number: int, conditions: Conditions = US
         conditions: under which.
 
     Raises:
-        ArenaError: the routers do not come back to what they were.
+        ArenaError: the fault cannot be inflicted, or the routers do not come back to what they were.
     """
     arena.wake()
     try:
@@ -74,10 +74,12 @@ def measure(arena: Arena, fault: Fault, number: int, conditions: Conditions = US
             # At any moment between two adverts, and with some before it.
             time.sleep(LEAD + (3 + random.random()) * arena.setting.advert_int)
             began = time.monotonic()
-            fault.inflict(arena)
+            with arena.orders():
+                fault.inflict(arena)
             restored = _watch(arena, began)
             ended = time.monotonic()
-            fault.undo(arena)
+            with arena.orders():
+                fault.undo(arena)
             arena.wait_calm()
             whole = time.monotonic()
             time.sleep(PATIENCE + LEAD)  # the last answers

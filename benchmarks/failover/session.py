@@ -15,10 +15,9 @@ from benchmarks.failover.markdown import table
 from benchmarks.failover.report import write_report
 from benchmarks.failover.results import NAME, RUNS, SCHEMA, Results, ResultsError, load, machine, save
 from benchmarks.failover.setting import REFERENCE, Setting
-from benchmarks.failover.speakers import BUILT_IN, Speaker, SpeakerError, find
+from benchmarks.failover.speakers import Speaker
 from benchmarks.figures import Figure
 
-BASELINE: Final = "keepalived"
 IPVS_SIZES: Final = (100, 1000, 5000)
 """Virtual servers of ten real servers each."""
 QUICK_SIZES: Final = scale.Sizes(
@@ -30,26 +29,20 @@ class Session:
     """What was asked for.
 
     Raises:
-        SpeakerError: a speaker is not known or not installed.
         ResultsError: there are results already, and going on was not asked for, or they are of something else.
     """
 
-    def __init__(self, arguments: argparse.Namespace, console: Console) -> None:
+    def __init__(self, arguments: argparse.Namespace, speakers: list[Speaker], baseline: str, console: Console) -> None:
         self._arguments = arguments
         self._console = console
         self._directory: Path = arguments.out
-        speakers = find(arguments.speaker) if arguments.speaker else _installed()
-        names = [speaker.name for speaker in speakers]
-        baseline = arguments.baseline or (BASELINE if BASELINE in names else names[-1])
-        if baseline not in names:
-            raise SpeakerError(f"the baseline {baseline} is none of the speakers: {', '.join(names)}")
         probes = dict.fromkeys((REFERENCE, *arguments.probe))
         self._plan = Plan(
             speakers=tuple(speakers),
             adverts=arguments.advert,
             faults=arguments.fault,
             runs=arguments.runs,
-            setting=Setting(routers=max(2, arguments.routers), family=arguments.family, probes=tuple(probes)),
+            setting=Setting(routers=arguments.routers, family=arguments.family, probes=tuple(probes)),
             loads=arguments.load,
             noise_limit=arguments.noise_limit / 1e3,
             captures=self._directory / "captures" if arguments.captures else None,
@@ -83,6 +76,7 @@ class Session:
         results.baseline = baseline
         resumed(results, self._directory)
         results.runs = [run for run in results.runs if not run.noisy]  # perhaps it is quieter now
+        results.not_measured = []  # it is tried again
         return results
 
     def run(self) -> int:
@@ -160,7 +154,3 @@ def report(directory: Path) -> None:
     """
     for path in write_report(load(directory), directory):
         print(path)
-
-
-def _installed() -> list[Speaker]:
-    return [speaker for speaker in BUILT_IN.values() if not speaker.kind.missing()]

@@ -18,7 +18,7 @@ from benchmarks.failover.load import parse
 from benchmarks.failover.measure import NOISE_LIMIT, measure
 from benchmarks.failover.results import NAME, RUNS, Results, load
 from benchmarks.failover.setting import Setting
-from benchmarks.failover.speakers import find
+from benchmarks.failover.speakers import choose
 from tests.peers import DEADLINE, eventually
 from vrrpd.lan.capture import Capture
 from vrrpd.sniff.files import read
@@ -45,7 +45,7 @@ def description(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def arena(description: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Arena]:
-    (speaker,) = find([str(description)])
+    (speaker,) = choose([str(description)], None)[0]
     with Arena(speaker, Setting(advert_int=ADVERT_INT), tmp_path_factory.mktemp("arena")) as made:
         yield made
 
@@ -132,7 +132,7 @@ def test_a_loss_of_adverts_is_a_loss_at_every_receiver(arena: Arena) -> None:
 
 
 def test_the_example_of_another_speaker_elects_a_master_that_serves(tmp_path: Path) -> None:
-    (ucarp,) = find([str(UCARP)])
+    (ucarp,) = choose([str(UCARP)], None)[0]
     with Arena(ucarp, Setting(advert_int=1, probes=("icmp",)), tmp_path) as there:
         there.wake()
         with Capture(there.lan) as capture:
@@ -168,8 +168,9 @@ def test_ctrl_c_keeps_what_is_done_and_resume_does_the_rest_also_beside_a_speake
     with program(description, out_directory, "--resume", "--captures", "--speaker", str(broken)) as second:
         _, err = second.communicate(timeout=60)
         assert second.returncode == 1, err
-    assert "not measured: at 0.05 s, from stop on: broken has ended at once:" in err
-    assert "broken has ended at once" in (out_directory / "report.html").read_text(encoding="utf-8")
+    note = "any fault at 0.05 s: broken: it has ended at once; its log ends with: no such option"
+    assert f"not measured: {note}" in err
+    assert note in (out_directory / "report.html").read_text(encoding="utf-8")
     found: Results = load(out_directory)
     assert [run.number for run in found.runs] == [0, 1]
     assert found.runs[: len(kept.runs)] == kept.runs
@@ -185,3 +186,33 @@ def test_ctrl_c_keeps_what_is_done_and_resume_does_the_rest_also_beside_a_speake
     assert pcap.name == "fake-0.05-stop-1.pcap"
     heard = [outcome for each in read(str(pcap)) if isinstance(outcome := understand(each), Heard)]
     assert {one.priority for one in heard} == {200, 0, 100}
+
+
+def test_a_speaker_that_does_not_stop_or_is_not_there_costs_nobody_else_a_run(
+    description: Path, tmp_path: Path
+) -> None:
+    command = json.loads(description.read_text(encoding="utf-8").rpartition("start = ")[2])
+    stubborn = (
+        "trap '' TERM\n"
+        + " ".join(command).replace(f"{TAKEOVER_AFTER}", "0.1")
+        + " &\nwhile :; do wait; sleep 0.2; done\n"
+    )
+    (tmp_path / "stubborn.toml").write_text(
+        'name = "stubborn"\nfamilies = [4]\nstart = ["sh", "$directory/run"]\n'
+        f"files = {{ run = {json.dumps(stubborn)} }}\n",
+        encoding="utf-8",
+    )
+    (tmp_path / "absent.toml").write_text('name = "absent"\nstart = ["/nonexistent"]\n', encoding="utf-8")
+    others = [word for name in ("absent", "stubborn") for word in ("--speaker", str(tmp_path / f"{name}.toml"))]
+    with program(description, tmp_path / "out", *others, "--runs", "1", "--fault", "stop,reload,freeze") as done:
+        _, err = done.communicate(timeout=150)
+    assert done.returncode == 1, err
+    found = load(tmp_path / "out")
+    assert {(one.speaker, one.fault) for one in found.runs} == {
+        ("fake", "stop"),
+        ("fake", "freeze"),
+        ("stubborn", "freeze"),
+    }
+    notes = "\n".join(found.not_measured)
+    assert "stop at 0.05 s: stubborn: stubborn did not stop in 15 s" in notes
+    assert "any fault at 0.05 s: absent: [Errno 2] No such file or directory: '/nonexistent'" in notes
