@@ -9,7 +9,7 @@ from typing import Final
 
 from benchmarks.failover.cells import FIGURES, Cell, cells
 from benchmarks.failover.faults import FAULTS
-from benchmarks.failover.markdown import number, spread, table
+from benchmarks.failover.markdown import number, ratio, spread, table
 from benchmarks.failover.plots import Plot, plots
 from benchmarks.failover.results import Results
 
@@ -67,9 +67,9 @@ def as_csv(results: Results) -> str:
     )
     for cell in cells(results):
         for name, one in cell.figures.items():
-            ratio = "" if one.ratio is None else round(one.ratio, 4)
+            ours = "" if one.ratio is None else round(one.ratio, 4)
             place = (cell.load, cell.advert_int, cell.fault, cell.speaker, name)
-            writer.writerow((*place, one.n, one.median, one.p90, one.worst, ratio, one.ratios))
+            writer.writerow((*place, one.n, one.median, one.p90, one.worst, ours, one.ratios))
     return out.getvalue()
 
 
@@ -146,18 +146,26 @@ def _cells(results: Results) -> str:
     rows = [_cell_row(cell) for cell in found]
     note = (
         "<p>Median / 90th percentile / worst; one number where they are the same. The ratio is the median of those to "
-        "the baseline's run of the same number.</p>"
+        "the baseline's run of the same number, in brackets of how many pairs: not of those in which that has 0.</p>"
     )
     return "<h2>All cells</h2>" + note + _table(heads, rows, words=4)
 
 
 def _cell_row(cell: Cell) -> list[str]:
     outage = cell.figures.get("outage_ms")
-    ratio = f"{number(outage.ratio)} ({outage.ratios})" if outage and outage.ratio is not None else ""
     more = " or more" if cell.not_restored else ""
     shown = [spread(cell.figures.get(name)) for name in _SHOWN]
     counted = f"{outage.n if outage else 0}" + (f" ({cell.noisy} noisy)" if cell.noisy else "")
-    return [cell.fault, cell.load, f"{cell.advert_int:g}", cell.speaker, counted, shown[0] + more, *shown[1:], ratio]
+    return [
+        cell.fault,
+        cell.load,
+        f"{cell.advert_int:g}",
+        cell.speaker,
+        counted,
+        shown[0] + more,
+        *shown[1:],
+        ratio(outage),
+    ]
 
 
 def _faults(results: Results) -> str:
