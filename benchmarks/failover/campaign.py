@@ -1,6 +1,5 @@
 """All runs, speakers interleaved run by run, so that whatever drifts on this machine hits all of them alike."""
 
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
@@ -17,6 +16,7 @@ from benchmarks.failover.faults import FAULTS, Fault
 from benchmarks.failover.load import Load, LoadError
 from benchmarks.failover.measure import NOISE_LIMIT, Conditions, measure
 from benchmarks.failover.results import RUNS, Results, Run
+from benchmarks.failover.scratch import scratch
 from benchmarks.failover.setting import Setting
 from benchmarks.failover.speakers import Speaker
 
@@ -125,7 +125,7 @@ class _Leg:
         done = {run.key for run in self._results.runs}
         interval = self._setting.advert_int
         with ExitStack() as stack:
-            self._scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="failover-")))
+            self._scratch = stack.enter_context(scratch("failover-"))
             stack.callback(self._close)
             for number, fault, speaker in self._plan.cells(interval):
                 key = (speaker.name, interval, fault.name, self._name, number)

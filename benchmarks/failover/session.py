@@ -2,7 +2,6 @@
 
 import argparse
 import os
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -14,6 +13,7 @@ from benchmarks.failover.campaign import Plan, carry_out, progress, resumed
 from benchmarks.failover.markdown import table
 from benchmarks.failover.report import write_report
 from benchmarks.failover.results import NAME, RUNS, SCHEMA, Results, ResultsError, load, machine, save
+from benchmarks.failover.scratch import scratch
 from benchmarks.failover.setting import REFERENCE, Setting
 from benchmarks.failover.speakers import Speaker
 from benchmarks.figures import Figure
@@ -97,8 +97,8 @@ class Session:
         arguments = self._arguments
         # An installed package comes with its bytecode; a checkout may be told to keep none.
         os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
-        with tempfile.TemporaryDirectory(prefix="failover-bytecode-") as bytecode:
-            os.environ["PYTHONPYCACHEPREFIX"] = bytecode
+        with scratch("failover-bytecode-") as bytecode:
+            os.environ["PYTHONPYCACHEPREFIX"] = str(bytecode)
             whole = carry_out(self._plan, self._results, self._directory, self._console)
             save(self._results, self._directory)
             if arguments.scale:
@@ -108,11 +108,8 @@ class Session:
 
     def _scale(self, sizes: scale.Sizes) -> None:
         todo = scale.jobs(self._plan.speakers, sizes)
-        with (
-            tempfile.TemporaryDirectory(prefix="failover-scale-") as scratch,
-            progress(self._console, len(todo), "sizes") as step,
-        ):
-            scale.carry_out(todo, self._results, Path(scratch), step)
+        with scratch("failover-scale-") as place, progress(self._console, len(todo), "sizes") as step:
+            scale.carry_out(todo, self._results, place, step)
 
     def _figures(self) -> None:
         """What the programs beside this one measure; what was measured of it before is replaced."""
@@ -128,9 +125,9 @@ class Session:
                 for name, (measure, runs) in speaker.MEASUREMENTS.items()
                 if not counts or name in counts
             ]
-            with tempfile.TemporaryDirectory() as scratch, progress(self._console, len(measures), "figures") as step:
+            with scratch("failover-") as place, progress(self._console, len(measures), "figures") as step:
                 for name, measure, runs in measures:
-                    self._keep(measure(Path(scratch) / name, runs))
+                    self._keep(measure(place / name, runs))
                     step(name)
         if self._arguments.ipvs:
             with progress(self._console, len(IPVS_SIZES), "tables") as step:

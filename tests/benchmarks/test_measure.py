@@ -1,12 +1,14 @@
 """The harness measures a speaker whose outage is known."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -141,10 +143,11 @@ def test_the_example_of_another_speaker_elects_a_master_that_serves(tmp_path: Pa
         assert there.served_by() == "r1"
 
 
-def program(description: Path, out: Path, *more: str) -> subprocess.Popen[str]:
+def program(description: Path, out: Path, *more: str, place: Path | None = None) -> subprocess.Popen[str]:
     argv = [sys.executable, "-m", "benchmarks.failover", "--speaker", str(description), "--advert", str(ADVERT_INT)]
     argv += ["--fault", "stop", "--runs", "2", "--probe", "icmp", "--noise-limit", "1000", "--out", str(out), *more]
-    return subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    environment = os.environ | ({"TMPDIR": str(place)} if place else {})
+    return subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
 
 
 def test_ctrl_c_keeps_what_is_done_and_resume_does_the_rest_also_beside_a_speaker_that_does_not_run(
@@ -216,3 +219,23 @@ def test_a_speaker_that_does_not_stop_or_is_not_there_costs_nobody_else_a_run(
     notes = "\n".join(found.not_measured)
     assert "stop at 0.05 s: stubborn: stubborn did not stop in 15 s" in notes
     assert "any fault at 0.05 s: absent: [Errno 2] No such file or directory: '/nonexistent'" in notes
+
+
+def test_nothing_is_left_of_a_campaign_that_is_killed(description: Path, tmp_path: Path) -> None:
+    place = tmp_path / "scratch"
+    place.mkdir()
+    with program(description, tmp_path / "out", "--load", "cpu", "--runs", "1", place=place) as killed:
+        assert killed.stderr is not None
+        assert "1 of 2 runs" in killed.stderr.readline()
+        eventually(lambda: len(list(place.iterdir())) == 2, "the second leg")
+        killed.kill()
+    ours = str(tmp_path).encode()
+
+    def left() -> list[Path]:
+        found = list(place.iterdir())
+        for path in Path("/proc").glob("[0-9]*/cmdline"):
+            with suppress(OSError):
+                found += [path] if ours in path.read_bytes() else []
+        return found
+
+    eventually(lambda: not left(), "the end of all of it")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.failover.__main__ import main
-from benchmarks.failover.load import parse
+from benchmarks.failover.load import LoadError, parse
 from benchmarks.failover.speakers import SpeakerError, choose, described
 
 UCARP = Path(__file__).parent.parent.parent / "benchmarks" / "failover" / "ucarp.toml"
@@ -152,3 +152,14 @@ def test_busy_loops_are_there_while_they_are_asked_for_and_gone_then() -> None:
     with parse("cpu").applied():
         assert len(multiprocessing.active_children()) == len(before) + 2 * len(os.sched_getaffinity(0))
     assert multiprocessing.active_children() == before
+
+
+def test_a_burden_that_ends_before_its_time_is_told() -> None:
+    def lose_one() -> None:
+        with parse("cpu").applied():
+            first = multiprocessing.active_children()[0]
+            first.kill()
+            first.join()
+
+    with pytest.raises(LoadError, match="SIGKILL, as where memory is short"):
+        lose_one()
