@@ -183,21 +183,22 @@ def _change(adverts: Adverts, span: Span, arena: Arena) -> dict[str, Any]:
     last = old.resigned if resigned and old.resigned is not None else said[-1]
     if not resigned and new.start - last < arena.setting.advert_int:
         return {"successor": new.router}  # the old one goes on: nobody's time was over
-    priority = next(router.routers[0].priority for router in arena.routers if router.host.name == new.router)
     announced = adverts.announced(max(last, span.start))
     return {
         "successor": new.router,
         "detection_ms": _ms(new.start - last),
-        "bound_ms": _ms(
-            bound(
-                arena.setting.advert_int,
-                priority,
-                resigned=resigned,
-                intervals_until_dead=arena.speaker.intervals_until_dead,
-            )
-        ),
+        "bound_ms": _bound_ms(arena, new.router, resigned=resigned),
         "announced_ms": None if announced is None or announced > span.end else _ms(announced - new.start),
     }
+
+
+def _bound_ms(arena: Arena, successor: str, *, resigned: bool) -> float | None:
+    """None: that is none of the routers."""
+    priorities = {router.host.name: router.routers[0].priority for router in arena.routers}
+    if successor not in priorities:
+        return None
+    dead = arena.speaker.intervals_until_dead
+    return _ms(bound(arena.setting.advert_int, priorities[successor], resigned=resigned, intervals_until_dead=dead))
 
 
 def _timeline(arena: Arena, adverts: Adverts, results: dict[str, ProbeResult], span: Span) -> Timeline:

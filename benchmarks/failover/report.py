@@ -2,6 +2,7 @@
 
 import csv
 import io
+import statistics
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
@@ -106,14 +107,14 @@ def _table(heads: Sequence[str], rows: Sequence[Sequence[str]], words: int = 1) 
 
 
 def _about(results: Results) -> str:
-    noises = sorted(run.noise_ms for run in results.runs if not run.load)
+    noises = [run.noise_ms for run in results.runs if not run.load]
     noisy = sum(run.noisy for run in results.runs)
     rows = [[name.replace("_", " "), str(value)] for name, value in results.machine.items()]
     rows += [["speakers", ", ".join(f"{name} {version}".strip() for name, version in results.versions.items())]]
     rows += [[name.replace("_", " "), str(value)] for name, value in results.settings.items()]
     rows += [["ratios are to", results.baseline], ["runs", f"{len(results.runs)}, of which {noisy} too noisy to count"]]
     if noises:
-        middle, worst = number(noises[len(noises) // 2]), number(noises[-1])
+        middle, worst = number(statistics.median(noises)), number(max(noises))
         rows += [["noise", f"longest pause of the prober: {middle} ms in the median run, {worst} ms in the worst"]]
     text = "<h2>What was measured, and on what</h2>" + _table(("", ""), rows, words=2)
     if results.not_measured:
@@ -187,7 +188,7 @@ def _scale(results: Results) -> str:
             group = [
                 one.values for one in some if (one.size, -one.advert_int, one.speaker) == (size, interval, speaker)
             ]
-            medians = [sorted(values[name] for values in group)[len(group) // 2] for name in names]
+            medians = [statistics.median(values[name] for values in group) for name in names]
             rows.append([str(size), f"{-interval:g}", speaker, str(len(group)), *map(number, medians)])
         heads = (what, "advert_int", "speaker", "n", *(name.replace("_", " ") for name in names))
         parts.append(_table(heads, rows, words=3))

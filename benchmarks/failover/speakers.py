@@ -133,7 +133,7 @@ class ThirdParty(Daemon):
         router = self.routers[0]
         address = ipaddress.ip_interface(router.addresses[0])
         addresses = self.host.addresses(router.interface)
-        source = next(str(own.ip) for own in addresses if own.version == address.version and own.ip != address.ip)
+        own = [each.ip for each in addresses if each.version == address.version and each.ip != address.ip]
         return {
             "address": str(address.ip),
             "addresses": " ".join(str(ipaddress.ip_interface(each).ip) for each in router.addresses),
@@ -143,7 +143,8 @@ class ThirdParty(Daemon):
             "inverse_priority": str(255 - router.priority),
             "prefix": str(address),
             "priority": str(router.priority),
-            "source": source,
+            # Adverts of IPv6 come from a link-local address (RFC 9568 section 5.1.2.1).
+            "source": str(max(own, key=lambda each: each.is_link_local)),
             "vrid": str(router.virtual_router_id),
         }
 
