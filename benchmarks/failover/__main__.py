@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure and report what `argv` asks for (default: the process's own arguments); returns the exit code."""
-    arguments, speakers, baseline = _understood(argv)
+    arguments, speakers, baseline = understood(argv)
     try:
         if arguments.report is not None:
             from benchmarks.failover.session import report  # noqa: PLC0415
@@ -57,7 +57,7 @@ def _ended(why: object, code: int) -> int:
     return code
 
 
-def _understood(argv: Sequence[str] | None) -> tuple[argparse.Namespace, list[Speaker], str]:
+def understood(argv: Sequence[str] | None) -> tuple[argparse.Namespace, list[Speaker], str]:
     """The words, the speakers that they name, and the baseline; or the end, with all that is wrong."""
     wrong: list[str] = []
     parser = _parser(wrong)

@@ -231,15 +231,10 @@ def _lines(console: Console, total: int, what: str) -> Callable[[str], None]:
 def resumed(results: Results, directory: Path) -> None:
     """Have the runs that an earlier campaign has kept one by one."""
     there = {run.key for run in results.runs}
-    path = directory / RUNS
-    if not path.exists():
-        return
-    whole, _, cut_off = path.read_bytes().rpartition(b"\n")
-    if cut_off:  # by what ended it; else the next one would be spoiled, too
-        path.write_bytes(whole + b"\n" if whole else b"")
-    for line in whole.splitlines():
-        with suppress(msgspec.DecodeError):  # a disk that was full, a machine that crashed
-            run = msgspec.json.decode(line, type=Run)
-            if run.key not in there:
-                there.add(run.key)
-                results.runs.append(run)
+    with suppress(FileNotFoundError), (directory / RUNS).open("rb") as kept:
+        for line in kept:
+            with suppress(msgspec.DecodeError):  # the last one, cut off
+                run = msgspec.json.decode(line, type=Run)
+                if run.key not in there:
+                    there.add(run.key)
+                    results.runs.append(run)

@@ -7,12 +7,14 @@ from pathlib import Path
 import msgspec
 import pytest
 from msgspec.structs import replace
+from rich.console import Console
 
-from benchmarks.failover.campaign import resumed
+from benchmarks.failover.__main__ import understood
 from benchmarks.failover.cells import Cell, cells, percentile
 from benchmarks.failover.markdown import BEGIN, COMMITTED, END, PROJECT, for_readme, in_readme, number, table
 from benchmarks.failover.report import HTML, as_csv, page, write_report
 from benchmarks.failover.results import NAME, RUNS, Results, ResultsError, load, save
+from benchmarks.failover.session import Session
 from tests.benchmarks.samples import results, run
 
 DOCUMENTATION = PROJECT / "docs" / "benchmarking.md"
@@ -90,15 +92,21 @@ def test_a_file_that_contradicts_itself_is_none(tmp_path: Path) -> None:
         assert complaint in str(caught.value)
 
 
+def session(directory: Path) -> Results:
+    """What a program that resumes there begins with."""
+    arguments, speakers, baseline = understood(["--speaker", "vrrpd", "--out", str(directory), "--resume"])
+    Session(arguments, speakers, baseline, Console())
+    return load(directory)
+
+
 def test_runs_that_were_kept_one_by_one_are_had_again_but_for_what_is_cut_off(tmp_path: Path) -> None:
-    first, second = (msgspec.json.encode(run("vrrpd", number, 1.0)) for number in range(2))
-    (tmp_path / RUNS).write_bytes(first + b"\nnonsense\n" + second[:20])
-    found = replace(results(), runs=[])
-    resumed(found, tmp_path)
-    with (tmp_path / RUNS).open("ab") as kept:
-        kept.write(second + b"\n")
-    resumed(found, tmp_path)
-    assert [one.number for one in found.runs] == [0, 1], "what is cut off does not spoil what comes after it"
+    first, second, noisy = (msgspec.json.encode(run("vrrpd", number, 1.0, noisy=number == 2)) for number in range(3))
+    session(tmp_path)
+    (tmp_path / RUNS).write_bytes(first + b"\nnonsense\n" + noisy + b"\n" + second[:20])
+    assert [one.number for one in session(tmp_path).runs] == [0]
+    with (tmp_path / RUNS).open("ab") as kept:  # as the one that resumed does, until it is killed, too
+        kept.write(second + b"\n" + noisy.replace(b'"noisy":true', b'"noisy":false') + b"\n")
+    assert [one.number for one in session(tmp_path).runs] == [0, 1, 2]
 
 
 def test_csv_has_a_line_a_figure() -> None:
