@@ -46,8 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (ResultsError, NamespaceError) as error:
         return _ended(error, 2)
     except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
-        return _ended(f"{where}{error.strerror or error}", 1)
+        return _ended(f"{error.filename or arguments.out}: {error.strerror or error}", 1)
     except Interrupted as interruption:
         return 128 + interruption.number
 

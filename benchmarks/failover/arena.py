@@ -66,6 +66,9 @@ class Arena:
             host = self.lan.host(f"r{number + 1}")
             for key in ("net.ipv4.ip_default_ttl", "net.ipv6.conf.default.hop_limit", "net.ipv6.conf.eth0.hop_limit"):
                 host.sysctl(key, _FIRST_HOPS + number)
+            for interface in ("default", "eth0"):
+                # Those of FRR's master would change the hop limit of the others; a router heeds none.
+                host.sysctl(f"net.ipv6.conf.{interface}.accept_ra", 0)
             settings = RouterSettings(
                 VRID, (f"{setting.address}/{bits}",), priority=priority, advert_int=setting.advert_int
             )

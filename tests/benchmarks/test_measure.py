@@ -239,3 +239,12 @@ def test_nothing_is_left_of_a_campaign_that_is_killed(description: Path, tmp_pat
         return found
 
     eventually(lambda: not left(), "the end of all of it")
+
+
+def test_a_router_that_was_master_is_known_again_whatever_its_successor_advertises(tmp_path: Path) -> None:
+    """FRR's masters advertise themselves as IPv6 routers, with a hop limit."""
+    (frr,) = choose(["frr"], None)[0]
+    with Arena(frr, Setting(family=6, probes=("icmp",)), tmp_path) as there:
+        run = measure(there, FAULTS["stop"], 0)
+        assert there.served_by() == "r1"
+    assert run.successor == "r2"
