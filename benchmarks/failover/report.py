@@ -32,7 +32,8 @@ figure { margin: 1rem 0; break-inside: avoid; } figure svg { max-width: 100%; he
 figcaption { color: #444; font-size: 0.9rem; max-width: 50rem; }
 .wide { overflow-x: auto; }
 @media print { body { font-size: 9pt; margin: 0; max-width: none; } .wide { overflow: visible; }
-  table { font-size: 6.5pt; } h2 { break-after: avoid; } tr { break-inside: avoid; }
+  table { font-size: 6.5pt; } th, td { padding: 0.1rem 0.25rem; white-space: normal; }
+  h2 { break-after: avoid; } tr { break-inside: avoid; }
   @page { size: A4 landscape; margin: 12mm; } }
 """
 
