@@ -139,12 +139,22 @@ def passage(result: ProbeResult, name: str) -> Passage:
     if name == _FLOW:
         return _flow(result)
     longest = max(result.outages(PATIENCE), key=lambda outage: outage.seconds, default=None)
+    unserved = _unserved_at_first(result)
+    if longest is None or unserved > longest.seconds:
+        outage, resolution = unserved, 0.0
+    else:
+        outage, resolution = longest.seconds, longest.resolution
     return Passage(
-        probes=len(result.probes),
-        lost=len(_lost(result)),
-        outage_ms=_ms(longest.seconds) if longest else 0.0,
-        resolution_ms=_ms(longest.resolution) if longest else 0.0,
+        probes=len(result.probes), lost=len(_lost(result)), outage_ms=_ms(outage), resolution_ms=_ms(resolution)
     )
+
+
+def _unserved_at_first(result: ProbeResult) -> float:
+    """Seconds until the first answered probe, of an outage that was there before: longer than that it was."""
+    probes = result.probes
+    if not probes or _answered(probes[0]):
+        return 0.0
+    return next((probe for probe in probes if _answered(probe)), probes[-1]).sent_at - probes[0].sent_at
 
 
 def _flow(result: ProbeResult) -> Passage:
