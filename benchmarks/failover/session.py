@@ -142,9 +142,9 @@ class Session:
                     todo[f"{services} virtual servers"] = partial(ipvs.measure, services, 10, 3)
             if arguments.kubernetes:
                 todo["list of EndpointSlices"] = partial(kubernetes.measure, 5000, 5)
-            return self._keep_each(todo)
+            return self.keep_each(todo)
 
-    def _keep_each(self, todo: dict[str, Callable[[], Sequence[Figure]]]) -> bool:
+    def keep_each(self, todo: dict[str, Callable[[], Sequence[Figure]]]) -> bool:
         """Each for itself: what cannot be had is noted; whether all could."""
         whole = True
         with progress(self._console, len(todo), "figures") as step:

@@ -15,6 +15,7 @@ from benchmarks.failover.markdown import BEGIN, COMMITTED, END, PROJECT, for_rea
 from benchmarks.failover.report import HTML, as_csv, page, write_report
 from benchmarks.failover.results import NAME, RUNS, Results, ResultsError, load, save
 from benchmarks.failover.session import Session
+from benchmarks.figures import Figure, Samples
 from tests.benchmarks.samples import results, run
 
 DOCUMENTATION = PROJECT / "docs" / "benchmarking.md"
@@ -107,6 +108,19 @@ def test_runs_that_were_kept_one_by_one_are_had_again_but_for_what_is_cut_off(tm
     with (tmp_path / RUNS).open("ab") as kept:  # as the one that resumed does, until it is killed, too
         kept.write(second + b"\n" + noisy.replace(b'"noisy":true', b'"noisy":false') + b"\n")
     assert [one.number for one in session(tmp_path).runs] == [0, 1, 2]
+
+
+def test_figures_that_cannot_be_had_are_noted_and_the_others_kept(tmp_path: Path) -> None:
+    def fail() -> list[Figure]:
+        raise RuntimeError("the machine failed:\nand said a lot")
+
+    words = ["--speaker", "vrrpd", "--out", str(tmp_path)]
+    one = Session(*understood(words), Console())
+    kept = Figure("memory", "MB", vrrpd=Samples([1.0]))
+    assert not one.keep_each({"IPVS": fail, "memory": lambda: [kept]})
+    found = load(tmp_path)
+    assert [figure["name"] for figure in found.figures] == ["memory"]
+    assert found.not_measured == ["IPVS: the machine failed:"]
 
 
 def test_csv_has_a_line_a_figure() -> None:
