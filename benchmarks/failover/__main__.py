@@ -17,7 +17,7 @@ from benchmarks.failover.load import parse as parse_load
 from benchmarks.failover.measure import NOISE_LIMIT
 from benchmarks.failover.results import NAME, ResultsError
 from benchmarks.failover.setting import PROBES
-from benchmarks.failover.speakers import BUILT_IN, SpeakerError
+from benchmarks.failover.speakers import BUILT_IN, Speaker, SpeakerError, choose
 from vrrpd.lan.namespace import Interrupted, NamespaceError, enter_user_namespace_if_needed, interruptible
 
 EXAMPLE: Final = """examples:
@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure and report what `argv` asks for (default: the process's own arguments); returns the exit code."""
-    arguments = _parser().parse_args(argv)
+    arguments, speakers, baseline = understood(argv)
     try:
         if arguments.report is not None:
             from benchmarks.failover.session import report  # noqa: PLC0415
@@ -42,15 +42,50 @@ def main(argv: Sequence[str] | None = None) -> int:
             # Now, for it brings threads.
             from benchmarks.failover.session import Session  # noqa: PLC0415
 
-            return Session(arguments, Console(stderr=True, highlight=False)).run()
-    except (SpeakerError, ResultsError, NamespaceError, OSError) as error:
-        print(f"benchmarks.failover: {error}", file=sys.stderr)
-        return 2
+            return Session(arguments, speakers, baseline, Console(stderr=True, highlight=False)).run()
+    except (ResultsError, NamespaceError) as error:
+        return _ended(error, 2)
+    except OSError as error:
+        return _ended(f"{error.filename or arguments.out}: {error.strerror or error}", 1)
     except Interrupted as interruption:
         return 128 + interruption.number
 
 
-def _parser() -> argparse.ArgumentParser:
+def _ended(why: object, code: int) -> int:
+    print(f"benchmarks.failover: {why}", file=sys.stderr)
+    return code
+
+
+def understood(argv: Sequence[str] | None) -> tuple[argparse.Namespace, list[Speaker], str]:
+    """The words, the speakers that they name, and the baseline; or the end, with all that is wrong."""
+    wrong: list[str] = []
+    parser = _parser(wrong)
+    arguments, unknown = parser.parse_known_args(argv)
+    wrong += [f"{word} is no option" for word in unknown]
+    try:
+        speakers, baseline = choose(arguments.speaker, arguments.baseline)
+    except SpeakerError as error:
+        wrong += str(error).splitlines()
+    if wrong:
+        for each in wrong:
+            _ended(each, 2)
+        parser.exit(2, f"{parser.prog} --help has what there is\n")
+    return arguments, speakers, baseline
+
+
+def _parser(wrong: list[str]) -> argparse.ArgumentParser:
+    """Its types put what is wrong with a word into `wrong`, so that all of it can be told at once."""
+
+    def told(option: str, parse: Callable[[str], T]) -> Callable[[str], T | None]:
+        def parsed(text: str) -> T | None:
+            try:
+                return parse(text)
+            except ValueError as error:
+                wrong.append(f"{option}: {error}")
+                return None
+
+        return parsed
+
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.failover",
         description=(__doc__ or "").partition("\n")[0],
@@ -60,6 +95,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--speaker",
         action="append",
+        default=[],
         metavar="NAME",
         help=f"{', '.join(BUILT_IN)}, or a TOML file that describes another; may be repeated; default: those installed",
     )
@@ -67,41 +103,50 @@ def _parser() -> argparse.ArgumentParser:
         "--baseline", metavar="NAME", help="whom ratios are to; default: keepalived, or the last speaker"
     )
     parser.add_argument(
-        "--advert", type=_list_of(_interval), default=(0.1,), metavar="S,S", help="intervals; default: 0.1"
+        "--advert",
+        type=told("--advert", _list_of(_interval)),
+        default=(0.1,),
+        metavar="S,S",
+        help="intervals; default: 0.1",
     )
     parser.add_argument(
         "--fault",
-        type=_faults,
+        type=told("--fault", _faults),
         default=tuple(FAULTS),
         metavar="F,F",
         help=f"of {','.join(FAULTS)}; default: all",
     )
-    parser.add_argument("--runs", type=_count, default=5, metavar="N", help="of each cell; default: 5")
-    parser.add_argument("--routers", type=_count, default=2, metavar="N", help="of each speaker; default: 2")
-    parser.add_argument("--family", type=int, choices=(4, 6), default=4)
+    parser.add_argument(
+        "--runs", type=told("--runs", _count(1, 1000)), default=5, metavar="N", help="of each cell; default: 5"
+    )
+    parser.add_argument(
+        "--routers", type=told("--routers", _count(2, 100)), default=2, metavar="N", help="of each speaker; default: 2"
+    )
+    parser.add_argument("--family", type=told("--family", _family), default=4, metavar="4|6")
     parser.add_argument(
         "--probe",
-        type=_list_of(_probe),
+        type=told("--probe", _list_of(_probe)),
         default=tuple(PROBES),
         metavar="P,P",
         help=f"of {','.join(PROBES)}; default: all",
     )
     parser.add_argument(
         "--load",
-        type=_list_of(parse_load),
+        type=told("--load", _list_of(parse_load)),
         default=(),
         metavar="L,L",
         help="all faults again under cpu, memory, loss=PERCENT, delay=MS",
     )
     parser.add_argument(
         "--noise-limit",
-        type=float,
+        type=told("--noise-limit", _milliseconds),
         default=NOISE_LIMIT * 1e3,
         metavar="MS",
         help="of the prober's pauses; default: %(default)g",
     )
     for name, what in (("--scale", "processor time, memory and lateness by size"), ("--figures", "benchmarks.speaker")):
-        parser.add_argument(name, nargs="?", choices=("quick", "full"), const="full", help=f"also {what}")
+        kind = told(name, _extent)
+        parser.add_argument(name, nargs="?", type=kind, metavar="quick|full", const="full", help=f"also {what}")
     parser.add_argument("--ipvs", action="store_true", help="also what benchmarks.ipvs measures")
     parser.add_argument("--kubernetes", action="store_true", help="also what benchmarks.kubernetes measures")
     parser.add_argument("--captures", action="store_true", help="keep what the bridge saw of each run, as pcap files")
@@ -117,10 +162,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _list_of(item: Callable[[str], T]) -> Callable[[str], tuple[T, ...]]:
     def parse(text: str) -> tuple[T, ...]:
-        try:
-            return tuple(dict.fromkeys(item(each) for each in text.split(",") if each))
-        except ValueError as error:
-            raise argparse.ArgumentTypeError(str(error)) from error
+        return tuple(dict.fromkeys(item(each) for each in text.split(",")))
 
     return parse
 
@@ -151,10 +193,35 @@ def _probe(text: str) -> str:
     return text
 
 
-def _count(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 1000:
-        raise argparse.ArgumentTypeError(f"{text!r} is not 1-1000")
+def _count(least: int, most: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        if not text.isascii() or not text.isdigit() or not least <= int(text) <= most:
+            raise ValueError(f"{text!r} is not {least}-{most}")
+        return int(text)
+
+    return parse
+
+
+def _family(text: str) -> int:
+    if text not in {"4", "6"}:
+        raise ValueError(f"{text!r} is not 4 or 6")
     return int(text)
+
+
+def _extent(text: str) -> str:
+    if text not in {"quick", "full"}:
+        raise ValueError(f"{text!r} is not quick or full")
+    return text
+
+
+def _milliseconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise ValueError(f"{text!r} is not a number of milliseconds above 0")
+    return value
 
 
 if __name__ == "__main__":

@@ -3,7 +3,8 @@
 import subprocess
 import sys
 import time
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -29,7 +30,7 @@ _POLL: Final = 0.01
 
 
 class ArenaError(RuntimeError):
-    """The routers do not do what they must before anything can be measured; the message has a log."""
+    """The routers do not do what they must before anything can be measured; the message has their last words."""
 
 
 class Arena:
@@ -65,18 +66,22 @@ class Arena:
             host = self.lan.host(f"r{number + 1}")
             for key in ("net.ipv4.ip_default_ttl", "net.ipv6.conf.default.hop_limit", "net.ipv6.conf.eth0.hop_limit"):
                 host.sysctl(key, _FIRST_HOPS + number)
+            for interface in ("default", "eth0"):
+                # Those of FRR's master would change the hop limit of the others; a router heeds none.
+                host.sysctl(f"net.ipv6.conf.{interface}.accept_ra", 0)
             settings = RouterSettings(
                 VRID, (f"{setting.address}/{bits}",), priority=priority, advert_int=setting.advert_int
             )
             self.routers.append(self.speaker.kind(host, directory / host.name, [settings]))
             self._start_echo(number)
         self.client = self.lan.host("client")
-        for router in self.routers:
-            router.start()
+        with self.orders():
+            for router in self.routers:
+                router.start()
         time.sleep(_SWITCH_SETTLES)
         for router in self.routers:
             if not router.pids():
-                raise ArenaError(f"{self.speaker.name} has ended at once:\n{router.log}")
+                raise self._error("it has ended at once", router)
         for name in (REFERENCE, *(name for name in setting.probes if name != REFERENCE)):
             prober = Prober(self.client, setting.address, interval=setting.probe_interval, program=PROBES[name])
             self.probers[name] = self._stack.enter_context(prober)
@@ -127,6 +132,25 @@ class Arena:
             return None
         return self.name_of(answer.hops)
 
+    @contextmanager
+    def orders(self) -> Iterator[None]:
+        """Around what a speaker is told to do.
+
+        Raises:
+            ArenaError: it does not do it, or cannot be started.
+        """
+        try:
+            yield
+        except (OSError, subprocess.SubprocessError) as error:
+            raise self._error(str(error).partition("\n")[0]) from error
+
+    def _error(self, what: str, router: Daemon | None = None) -> ArenaError:
+        said = (router or self.best).log.split("\n")
+        last = next((line.strip() for line in reversed(said) if line.strip()), "")
+        return ArenaError(
+            f"{self.speaker.name}: {what}; " + (f"its log ends with: {last}" if last else "it logs nothing")
+        )
+
     def wake(self) -> None:
         """Probe; comes back when probes are answered."""
         for prober in self.probers.values():
@@ -136,7 +160,7 @@ class Arena:
             try:
                 prober.wait_answered(_PATIENCE, since=now)
             except TimeoutError:
-                raise ArenaError(f"{self.speaker.name}: the {name} probes are not answered\n{self.best.log}") from None
+                raise self._error(f"the {name} probes are not answered") from None
 
     def rest(self) -> None:
         """Do not probe until `wake`."""
@@ -157,7 +181,7 @@ class Arena:
             since = time.monotonic()
             while time.monotonic() < since + quiet:
                 if time.monotonic() > deadline:
-                    raise ArenaError(f"{self.speaker.name}: {best} is not the only master\n{self.best.log}")
+                    raise self._error(f"{best} is not the only master")
                 time.sleep(_POLL)
                 others = self.adverts(capture).last_of_others(best)
                 if self.served_by() != best:

@@ -1,6 +1,5 @@
 """All runs, speakers interleaved run by run, so that whatever drifts on this machine hits all of them alike."""
 
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
@@ -17,6 +16,7 @@ from benchmarks.failover.faults import FAULTS, Fault
 from benchmarks.failover.load import Load, LoadError
 from benchmarks.failover.measure import NOISE_LIMIT, Conditions, measure
 from benchmarks.failover.results import RUNS, Results, Run
+from benchmarks.failover.scratch import scratch
 from benchmarks.failover.setting import Setting
 from benchmarks.failover.speakers import Speaker
 
@@ -116,8 +116,8 @@ class _Leg:
         self._name = load.name if load else ""
         self._results = results
         self._arenas: dict[str, Arena] = {}
-        self.given_up: set[str] = set()
-        """Speakers that did not come up."""
+        self.given_up: set[tuple[str, str]] = set()
+        """Speakers that did not come up, and faults that one did not survive: speaker, and fault or nothing."""
         self._scratch = Path()
 
     def carry_out(self, kept: IO[bytes], step: Callable[[str], None]) -> None:
@@ -125,25 +125,32 @@ class _Leg:
         done = {run.key for run in self._results.runs}
         interval = self._setting.advert_int
         with ExitStack() as stack:
-            self._scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="failover-")))
+            self._scratch = stack.enter_context(scratch("failover-"))
             stack.callback(self._close)
             for number, fault, speaker in self._plan.cells(interval):
                 key = (speaker.name, interval, fault.name, self._name, number)
-                if key not in done and speaker.name not in self.given_up:
+                if key not in done and not self.given_up & {(speaker.name, ""), (speaker.name, fault.name)}:
                     self._try(speaker, fault, number, kept)
                 step(f"{speaker.name} {fault.name} {interval:g} s {self._name}".rstrip())
 
     def _try(self, speaker: Speaker, fault: Fault, number: int, kept: IO[bytes]) -> None:
-        """Keep the run; or, where the routers cannot be had even as new ones, be done with that speaker."""
+        """Keep the run; or be done with that speaker, or with that fault of it, if even new routers fail."""
         try:
             run = self._quiet_run(speaker, fault, number)
         except ArenaError as error:
-            self.given_up.add(speaker.name)
-            _note(self._results, f"at {self._setting.advert_int:g} s, from {fault.name} on: {error}".partition("\n")[0])
+            came_up = speaker.name in self._arenas
+            self._abandon(speaker)
+            self.given_up.add((speaker.name, fault.name if came_up else ""))
+            what = fault.name if came_up else "any fault"
+            _note(self._results, f"{what} at {self._setting.advert_int:g} s {self._name}".rstrip() + f": {error}")
             return
         self._results.runs.append(run)
         kept.write(msgspec.json.encode(run) + b"\n")
         kept.flush()
+
+    def _abandon(self, speaker: Speaker) -> None:
+        if (broken := self._arenas.pop(speaker.name, None)) is not None:
+            broken.close()
 
     def _close(self) -> None:
         for arena in self._arenas.values():
@@ -159,10 +166,9 @@ class _Leg:
             try:
                 run = measure(self._arena(speaker), fault, number, conditions)
             except ArenaError:
-                if (broken := self._arenas.pop(speaker.name, None)) is not None:
-                    broken.close()
                 if failed:
                     raise
+                self._abandon(speaker)
                 failed = True
                 continue
             if not run.noisy:

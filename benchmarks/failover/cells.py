@@ -47,7 +47,7 @@ class Summary(Struct, frozen=True):
     p90: float
     worst: float
     ratio: float | None
-    """Median of the ratios to the baseline's run of the same number; None: there is none, or it was 0."""
+    """Median of the ratios to the baseline's run of the same number; None: there is none, or it was never above 0."""
     ratios: int = 0
     """How many pairs that is of."""
 
@@ -106,7 +106,7 @@ def _summaries(runs: Sequence[Run], base: Sequence[Run]) -> dict[str, Summary]:
         ratios = []
         for number, run in quiet.items():
             ours, theirs = figure(run), figure(partners[number]) if number in partners else None
-            if ours is not None and theirs:
+            if ours is not None and theirs is not None and theirs > 0 <= ours:  # else it means nothing
                 ratios.append(ours / theirs)
         found[name] = Summary(
             n=len(values),

@@ -3,10 +3,12 @@
 import multiprocessing
 import os
 import re
+import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from multiprocessing.synchronize import Semaphore as Ready
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -91,27 +93,45 @@ def parse(text: str) -> Load:
 
 
 @contextmanager
-def processes(target: object, count: int) -> Iterator[None]:
-    """So many of them while this lasts."""
-    running = [multiprocessing.Process(target=target, daemon=True) for _ in range(count)]  # type: ignore[arg-type]
+def processes(target: Callable[[int, Ready], None], count: int) -> Iterator[None]:
+    """So many of them while this lasts; each is told the process whose end is its own, and says when it burdens.
+
+    Raises:
+        LoadError: one has ended before its time.
+    """
+    ready = multiprocessing.Semaphore(0)
+    running = [multiprocessing.Process(target=target, args=(os.getpid(), ready), daemon=True) for _ in range(count)]
     for process in running:
         process.start()
     try:
+        for process in running:
+            while not ready.acquire(timeout=0.2) and process.is_alive():
+                pass
         yield
+        if ended := next((process.exitcode for process in running if not process.is_alive()), None):
+            raise LoadError(
+                f"what burdens the machine was ended by {_cause(ended)}: not all of these runs were under it"
+            )
     finally:
         for process in running:
             process.kill()
             process.join()
 
 
-def _spin() -> None:
+def _cause(code: int) -> str:
+    """In words, of an exit code as `multiprocessing` has it."""
+    return f"{signal.Signals(-code).name}, as where memory is short" if code < 0 else f"an error ({code})"
+
+
+def _spin(owner: int, ready: Ready) -> None:
+    ready.release()
     until = time.monotonic() + _LONGEST
-    while time.monotonic() < until and os.getppid() != 1:
+    while time.monotonic() < until and os.getppid() == owner:
         for _ in range(100_000):
             pass
 
 
-def _hold() -> None:
+def _hold(owner: int, ready: Ready) -> None:
     """Have all memory that is free but a little, and touch it again and again, so that others' pages are thrown out.
 
     When there is too little in the end, the kernel is to kill this process rather than any other.
@@ -120,9 +140,10 @@ def _hold() -> None:
     free = int(re.findall(r"MemAvailable:\s+(\d+) kB", Path("/proc/meminfo").read_text(encoding="ascii"))[0]) * 1024
     held = bytearray(int(free * (1 - _MEMORY_LEFT)))
     until = time.monotonic() + _LONGEST
-    while time.monotonic() < until and os.getppid() != 1:
+    while time.monotonic() < until and os.getppid() == owner:
         for at in range(0, len(held), 4096):
             held[at] = 1
+        ready.release()
         time.sleep(0.1)
 
 

@@ -50,6 +50,11 @@ def spread(summary: Summary | None) -> str:
     return shown[0] if len(set(shown)) == 1 else " / ".join(shown)
 
 
+def ratio(summary: Summary | None) -> str:
+    """That to the baseline, and of how many pairs it is: not of those in which the baseline has 0."""
+    return "" if summary is None or summary.ratio is None else f"{number(summary.ratio)} ({summary.ratios})"
+
+
 def rows_of(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A Markdown table that a terminal shows as well."""
     widths = [max(len(row[column]) for row in (heads, *rows)) for column in range(len(heads))]
@@ -72,7 +77,6 @@ def _row(cell: Cell) -> list[str]:
     outage = cell.figures.get("outage_ms")
     name = f"{cell.fault}, {cell.load}" if cell.load else cell.fault
     noisy = f" ({cell.noisy} noisy)" if cell.noisy else ""
-    ratio = number(outage.ratio) if outage and outage.ratio is not None else ""
     counted = f"{outage.n if outage else 0}{noisy}"
     return [
         name,
@@ -80,7 +84,7 @@ def _row(cell: Cell) -> list[str]:
         cell.speaker,
         counted,
         *(spread(cell.figures.get(key)) for key, _ in _FULL),
-        ratio,
+        ratio(outage),
     ]
 
 

@@ -64,7 +64,7 @@ def measure(arena: Arena, fault: Fault, number: int, conditions: Conditions = US
         conditions: under which.
 
     Raises:
-        ArenaError: the routers do not come back to what they were.
+        ArenaError: the fault cannot be inflicted, or the routers do not come back to what they were.
     """
     arena.wake()
     try:
@@ -74,10 +74,12 @@ def measure(arena: Arena, fault: Fault, number: int, conditions: Conditions = US
             # At any moment between two adverts, and with some before it.
             time.sleep(LEAD + (3 + random.random()) * arena.setting.advert_int)
             began = time.monotonic()
-            fault.inflict(arena)
+            with arena.orders():
+                fault.inflict(arena)
             restored = _watch(arena, began)
             ended = time.monotonic()
-            fault.undo(arena)
+            with arena.orders():
+                fault.undo(arena)
             arena.wait_calm()
             whole = time.monotonic()
             time.sleep(PATIENCE + LEAD)  # the last answers
@@ -137,12 +139,22 @@ def passage(result: ProbeResult, name: str) -> Passage:
     if name == _FLOW:
         return _flow(result)
     longest = max(result.outages(PATIENCE), key=lambda outage: outage.seconds, default=None)
+    unserved = _unserved_at_first(result)
+    if longest is None or unserved > longest.seconds:
+        outage, resolution = unserved, 0.0
+    else:
+        outage, resolution = longest.seconds, longest.resolution
     return Passage(
-        probes=len(result.probes),
-        lost=len(_lost(result)),
-        outage_ms=_ms(longest.seconds) if longest else 0.0,
-        resolution_ms=_ms(longest.resolution) if longest else 0.0,
+        probes=len(result.probes), lost=len(_lost(result)), outage_ms=_ms(outage), resolution_ms=_ms(resolution)
     )
+
+
+def _unserved_at_first(result: ProbeResult) -> float:
+    """Seconds until the first answered probe, of an outage that was there before: longer than that it was."""
+    probes = result.probes
+    if not probes or _answered(probes[0]):
+        return 0.0
+    return next((probe for probe in probes if _answered(probe)), probes[-1]).sent_at - probes[0].sent_at
 
 
 def _flow(result: ProbeResult) -> Passage:
@@ -181,21 +193,22 @@ def _change(adverts: Adverts, span: Span, arena: Arena) -> dict[str, Any]:
     last = old.resigned if resigned and old.resigned is not None else said[-1]
     if not resigned and new.start - last < arena.setting.advert_int:
         return {"successor": new.router}  # the old one goes on: nobody's time was over
-    priority = next(router.routers[0].priority for router in arena.routers if router.host.name == new.router)
     announced = adverts.announced(max(last, span.start))
     return {
         "successor": new.router,
         "detection_ms": _ms(new.start - last),
-        "bound_ms": _ms(
-            bound(
-                arena.setting.advert_int,
-                priority,
-                resigned=resigned,
-                intervals_until_dead=arena.speaker.intervals_until_dead,
-            )
-        ),
+        "bound_ms": _bound_ms(arena, new.router, resigned=resigned),
         "announced_ms": None if announced is None or announced > span.end else _ms(announced - new.start),
     }
+
+
+def _bound_ms(arena: Arena, successor: str, *, resigned: bool) -> float | None:
+    """None: that is none of the routers."""
+    priorities = {router.host.name: router.routers[0].priority for router in arena.routers}
+    if successor not in priorities:
+        return None
+    dead = arena.speaker.intervals_until_dead
+    return _ms(bound(arena.setting.advert_int, priorities[successor], resigned=resigned, intervals_until_dead=dead))
 
 
 def _timeline(arena: Arena, adverts: Adverts, results: dict[str, ProbeResult], span: Span) -> Timeline:

@@ -34,14 +34,9 @@ mpl.rcParams |= {
 COLOURS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 MARKERS: Final = ("o", "s", "^", "D", "v", "P")
 LINES: Final = ("-", "--", "-.", ":", (0, (5, 1)), (0, (1, 1)))
-_FATES: Final = {
-    "r1": (COLOURS[0], "", "r1 answers, advertises"),
-    "r2": (COLOURS[1], "///", "r2"),
-    "r3": (COLOURS[2], "...", "r3"),
-    "": ("#999999", "", "an answer"),
-    None: ("#000000", "", "no answer"),
-}
-"""Of a probe, by who answered: colour, hatch, words."""
+HATCHES: Final = ("", "///", "...", "xxx", "---", "++")
+_ANSWER: Final = ("#999999", "", "an answer")
+_NO_ANSWER: Final = ("#000000", "", "no answer")
 _ANNOUNCED: Final = "#555555"
 _WIDTH: Final = 8.5
 _PICTURED: Final = ("silent", "link", "kill-all", "freeze", "stop")
@@ -71,9 +66,10 @@ def _svg(figure: Figure) -> str:
     return text[text.index("<svg") :].strip()
 
 
-def _styles(results: Results) -> dict[str, dict[str, Any]]:
+def styles(results: Results) -> dict[str, dict[str, Any]]:
+    """Colour and mark of each speaker."""
     return {
-        speaker: {"color": COLOURS[number % 6], "marker": MARKERS[number % 6]}
+        speaker: {"color": COLOURS[number % 6], "marker": MARKERS[(number + number // 6) % 6]}
         for number, speaker in enumerate(results.speakers)
     }
 
@@ -96,19 +92,37 @@ def timeline(results: Results) -> Plot | None:
         axis.set_title(run.speaker, loc="left", fontweight="bold")
     axes[-1].set_xlabel("ms after the fault")
     seen = {one.answered_by for run in runs if run.timeline for some in run.timeline.segments.values() for one in some}
+    seen |= {router for run in runs if run.timeline for router in run.timeline.adverts}
     legend: list[Artist] = [
         Patch(facecolor=colour, hatch=hatch, edgecolor="white", label=label)
-        for who, (colour, hatch, label) in _FATES.items()
-        if who in seen
+        for colour, hatch, label in map(_fate, sorted(seen, key=_order))
     ]
     legend.append(Line2D([], [], marker="*", color=_ANNOUNCED, ls="", label="announcement"))
-    figure.legend(handles=legend, loc="upper right", ncols=len(legend), frameon=False)
     figure.tight_layout()
+    figure.legend(handles=legend, loc="lower right", bbox_to_anchor=(1, 1), ncols=min(5, len(legend)), frameon=False)
     caption = (
         f"The first run of “{fault}” at advert_int {interval:g} s. Each row of probes shows who answered, one a "
         "millisecond; of the flow only whether it was answered. Below: each advert and announcement of the address."
     )
     return Plot("timeline", f"One failover: {fault}", caption, _svg(figure))
+
+
+def _number(router: str) -> int:
+    """Of a router, from 0; of one that nobody knows: the last."""
+    return int(router[1:]) - 1 if router[1:].isdigit() else 5
+
+
+def _order(who: str | None) -> tuple[int, int]:
+    """Routers, answers, no answers."""
+    return (0, _number(who)) if who else (1 if who == "" else 2, 0)
+
+
+def _fate(who: str | None) -> tuple[str, str, str]:
+    """Of a probe, by who answered: colour, hatch, words."""
+    if not who:
+        return _NO_ANSWER if who is None else _ANSWER
+    number = _number(who)
+    return COLOURS[number % 6], HATCHES[number % 6], f"{who} answers, advertises" if not number else who
 
 
 def _interesting(run: Run) -> float:
@@ -123,14 +137,15 @@ def _draw_timeline(axis: Any, run: Run) -> None:
     assert run.timeline is not None
     rows = [*run.timeline.segments, "adverts", "announced"]
     for row, segments in enumerate(run.timeline.segments.values()):
-        for who, (colour, hatch, _) in _FATES.items():
+        for who in {one.answered_by for one in segments}:
+            colour, hatch, _ = _fate(who)
             bars = list(_bars(segments, who))
             if bars:
                 axis.broken_barh(
                     bars, (row - 0.35, 0.7), facecolors=colour, hatch=hatch, edgecolor="white", linewidth=0
                 )
     for router, times in run.timeline.adverts.items():
-        number = int(router[1:]) - 1 if router[1:].isdigit() else 5
+        number = _number(router)
         axis.vlines(
             times, len(rows) - 2 - 0.35, len(rows) - 2 + 0.35, color=COLOURS[number % 6], linestyles=LINES[number % 6]
         )
@@ -155,12 +170,12 @@ def outages(results: Results) -> Plot | None:
         return None
     intervals = sorted({run.advert_int for run in runs}, reverse=True)
     faults = list(dict.fromkeys(run.fault for run in runs))
-    styles = _styles(results)
+    looks = styles(results)
     figure = Figure(figsize=(_WIDTH, 0.8 + len(intervals) * (0.5 + 0.42 * len(faults))))
     axes = figure.subplots(len(intervals), 1, squeeze=False)[:, 0]
     for axis, interval in zip(axes, intervals, strict=True):
         for number, speaker in enumerate(results.speakers):
-            offset = (number - (len(results.speakers) - 1) / 2) * 0.22
+            offset = (number - (len(results.speakers) - 1) / 2) * min(0.22, 0.8 / len(results.speakers))
             for row, fault in enumerate(faults):
                 values = [
                     run.during["icmp"].outage_ms
@@ -168,16 +183,16 @@ def outages(results: Results) -> Plot | None:
                     if (run.speaker, run.fault, run.advert_int) == (speaker, fault, interval)
                 ]
                 if values:
-                    axis.plot(values, [row + offset] * len(values), ls="", alpha=0.45, ms=4, **styles[speaker])
-                    axis.plot([statistics.median(values)], [row + offset], ls="", ms=7, mec="black", **styles[speaker])
+                    axis.plot(values, [row + offset] * len(values), ls="", alpha=0.45, ms=4, **looks[speaker])
+                    axis.plot([statistics.median(values)], [row + offset], ls="", ms=7, mec="black", **looks[speaker])
         _logarithmic(axis)
         axis.set_xlim(-0.2, None)
         axis.set_yticks(range(len(faults)), faults)
         axis.set_ylim(len(faults) - 0.5, -0.5)
         axis.set_title(f"advert_int {interval:g} s", loc="left")
     axes[-1].set_xlabel("outage seen by pings, ms (linear below 1, logarithmic above)")
-    _legend(figure, results, styles)
     figure.tight_layout()
+    _legend(figure, results, looks)
     caption = "A small mark a run, a large one with a rim the median. 0: not one probe was lost."
     return Plot("outages", "Outage by fault and speaker", caption, _svg(figure))
 
@@ -196,7 +211,7 @@ def excess(results: Results) -> Plot | None:
         return None
     figure = Figure(figsize=(_WIDTH, 3.2))
     axis = figure.subplots()
-    styles = _styles(results)
+    looks = styles(results)
     for number, (speaker, values) in enumerate(by_speaker.items()):
         if values:
             shares = [(rank + 1) / len(values) * 100 for rank in range(len(values))]
@@ -205,10 +220,10 @@ def excess(results: Results) -> Plot | None:
                 [0, *shares],
                 where="post",
                 ls=LINES[number % 6],
-                color=styles[speaker]["color"],
+                color=looks[speaker]["color"],
                 label=f"{speaker} ({len(values)})",
             )
-            axis.plot(values, shares, ls="", ms=3, **styles[speaker])
+            axis.plot(values, shares, ls="", ms=3, **looks[speaker])
     axis.axvline(0, color="#000000", linewidth=1)
     _logarithmic(axis)
     axis.set_xlabel("excess of detection over the protocol's bound, ms (linear between -1 and 1)")
@@ -230,7 +245,7 @@ def processor(results: Results) -> Plot | None:
     intervals = sorted({one.advert_int for one in found}, reverse=True)
     figure = Figure(figsize=(_WIDTH, 3.2))
     axes = figure.subplots(1, len(intervals), sharey=True, squeeze=False)[0]
-    styles = _styles(results)
+    looks = styles(results)
     for axis, interval in zip(axes, intervals, strict=True):
         for speaker in results.speakers:
             for side, line in (("sender", "-"), ("receiver", ":")):
@@ -244,7 +259,7 @@ def processor(results: Results) -> Plot | None:
                     for size in sizes
                 ]
                 if sizes:
-                    axis.plot(sizes, medians, ls=line, label=f"{speaker}, {side}", **styles[speaker])
+                    axis.plot(sizes, medians, ls=line, label=f"{speaker}, {side}", **looks[speaker])
         axis.set_title(f"advert_int {interval:g} s", loc="left")
         axis.set_xlabel("instances")
     axes[0].set_ylabel("% of a processor")
@@ -260,6 +275,6 @@ def _logarithmic(axis: Any) -> None:
     axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
 
-def _legend(figure: Figure, results: Results, styles: dict[str, dict[str, Any]]) -> None:
-    handles = [Line2D([], [], ls="", label=speaker, **styles[speaker]) for speaker in results.speakers]
-    figure.legend(handles=handles, loc="upper right", ncols=len(handles), frameon=False)
+def _legend(figure: Figure, results: Results, looks: dict[str, dict[str, Any]]) -> None:
+    handles = [Line2D([], [], ls="", label=speaker, **looks[speaker]) for speaker in results.speakers]
+    figure.legend(handles=handles, loc="lower right", bbox_to_anchor=(1, 1), ncols=min(5, len(handles)), frameon=False)

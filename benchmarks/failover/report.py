@@ -2,6 +2,7 @@
 
 import csv
 import io
+import statistics
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Final
 
 from benchmarks.failover.cells import FIGURES, Cell, cells
 from benchmarks.failover.faults import FAULTS
-from benchmarks.failover.markdown import number, spread, table
+from benchmarks.failover.markdown import number, ratio, spread, table
 from benchmarks.failover.plots import Plot, plots
 from benchmarks.failover.results import Results
 
@@ -31,7 +32,8 @@ figure { margin: 1rem 0; break-inside: avoid; } figure svg { max-width: 100%; he
 figcaption { color: #444; font-size: 0.9rem; max-width: 50rem; }
 .wide { overflow-x: auto; }
 @media print { body { font-size: 9pt; margin: 0; max-width: none; } .wide { overflow: visible; }
-  table { font-size: 6.5pt; } h2 { break-after: avoid; } tr { break-inside: avoid; }
+  table { font-size: 6.5pt; } th, td { padding: 0.1rem 0.25rem; white-space: normal; }
+  h2 { break-after: avoid; } tr { break-inside: avoid; }
   @page { size: A4 landscape; margin: 12mm; } }
 """
 
@@ -67,9 +69,9 @@ def as_csv(results: Results) -> str:
     )
     for cell in cells(results):
         for name, one in cell.figures.items():
-            ratio = "" if one.ratio is None else round(one.ratio, 4)
+            ours = "" if one.ratio is None else round(one.ratio, 4)
             place = (cell.load, cell.advert_int, cell.fault, cell.speaker, name)
-            writer.writerow((*place, one.n, one.median, one.p90, one.worst, ratio, one.ratios))
+            writer.writerow((*place, one.n, one.median, one.p90, one.worst, ours, one.ratios))
     return out.getvalue()
 
 
@@ -106,14 +108,14 @@ def _table(heads: Sequence[str], rows: Sequence[Sequence[str]], words: int = 1) 
 
 
 def _about(results: Results) -> str:
-    noises = sorted(run.noise_ms for run in results.runs if not run.load)
+    noises = [run.noise_ms for run in results.runs if not run.load]
     noisy = sum(run.noisy for run in results.runs)
     rows = [[name.replace("_", " "), str(value)] for name, value in results.machine.items()]
     rows += [["speakers", ", ".join(f"{name} {version}".strip() for name, version in results.versions.items())]]
     rows += [[name.replace("_", " "), str(value)] for name, value in results.settings.items()]
     rows += [["ratios are to", results.baseline], ["runs", f"{len(results.runs)}, of which {noisy} too noisy to count"]]
     if noises:
-        middle, worst = number(noises[len(noises) // 2]), number(noises[-1])
+        middle, worst = number(statistics.median(noises)), number(max(noises))
         rows += [["noise", f"longest pause of the prober: {middle} ms in the median run, {worst} ms in the worst"]]
     text = "<h2>What was measured, and on what</h2>" + _table(("", ""), rows, words=2)
     if results.not_measured:
@@ -146,18 +148,26 @@ def _cells(results: Results) -> str:
     rows = [_cell_row(cell) for cell in found]
     note = (
         "<p>Median / 90th percentile / worst; one number where they are the same. The ratio is the median of those to "
-        "the baseline's run of the same number.</p>"
+        "the baseline's run of the same number, in brackets of how many pairs: not of those in which that has 0.</p>"
     )
     return "<h2>All cells</h2>" + note + _table(heads, rows, words=4)
 
 
 def _cell_row(cell: Cell) -> list[str]:
     outage = cell.figures.get("outage_ms")
-    ratio = f"{number(outage.ratio)} ({outage.ratios})" if outage and outage.ratio is not None else ""
     more = " or more" if cell.not_restored else ""
     shown = [spread(cell.figures.get(name)) for name in _SHOWN]
     counted = f"{outage.n if outage else 0}" + (f" ({cell.noisy} noisy)" if cell.noisy else "")
-    return [cell.fault, cell.load, f"{cell.advert_int:g}", cell.speaker, counted, shown[0] + more, *shown[1:], ratio]
+    return [
+        cell.fault,
+        cell.load,
+        f"{cell.advert_int:g}",
+        cell.speaker,
+        counted,
+        shown[0] + more,
+        *shown[1:],
+        ratio(outage),
+    ]
 
 
 def _faults(results: Results) -> str:
@@ -179,7 +189,7 @@ def _scale(results: Results) -> str:
             group = [
                 one.values for one in some if (one.size, -one.advert_int, one.speaker) == (size, interval, speaker)
             ]
-            medians = [sorted(values[name] for values in group)[len(group) // 2] for name in names]
+            medians = [statistics.median(values[name] for values in group) for name in names]
             rows.append([str(size), f"{-interval:g}", speaker, str(len(group)), *map(number, medians)])
         heads = (what, "advert_int", "speaker", "n", *(name.replace("_", " ") for name in names))
         parts.append(_table(heads, rows, words=3))

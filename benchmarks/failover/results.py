@@ -3,12 +3,16 @@
 import os
 import platform
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 from msgspec import Struct, field
+
+from benchmarks.failover.faults import FAULTS
+from benchmarks.failover.setting import REFERENCE
 
 SCHEMA: Final = 1
 """Goes up when a key changes its meaning or goes away."""
@@ -174,11 +178,23 @@ def load(path: Path) -> Results:
         schema = msgspec.json.decode(data).get("schema")
         if schema != SCHEMA:
             raise ResultsError(f"{file} has schema {schema}, this program knows {SCHEMA}: measure again")
-        return msgspec.json.decode(data, type=Results)
+        found = msgspec.json.decode(data, type=Results)
     except OSError as error:
         raise ResultsError(f"{file}: {error.strerror}") from error
-    except (msgspec.DecodeError, AttributeError) as error:
+    except (msgspec.DecodeError, AttributeError, RecursionError) as error:
         raise ResultsError(f"{file} is no results file: {error}") from error
+    if contradictions := list(_contradictions(found)):
+        raise ResultsError(f"{file} is no results file: {'; '.join(contradictions)}")
+    return found
+
+
+def _contradictions(results: Results) -> Iterator[str]:
+    named = [results.baseline, *(run.speaker for run in results.runs), *(one.speaker for one in results.scale)]
+    yield from (f"{name} is not among the versions" for name in dict.fromkeys(named) if name not in results.versions)
+    faults = dict.fromkeys(run.fault for run in results.runs)
+    yield from (f"{name} is no fault" for name in faults if name not in FAULTS)
+    if any(REFERENCE not in passages for run in results.runs for passages in (run.during, run.back)):
+        yield f"there are runs without {REFERENCE}"
 
 
 def save(results: Results, directory: Path) -> None:

@@ -2,8 +2,9 @@
 
 import argparse
 import os
-import tempfile
-from collections.abc import Sequence
+import subprocess
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,11 +15,11 @@ from benchmarks.failover.campaign import Plan, carry_out, progress, resumed
 from benchmarks.failover.markdown import table
 from benchmarks.failover.report import write_report
 from benchmarks.failover.results import NAME, RUNS, SCHEMA, Results, ResultsError, load, machine, save
+from benchmarks.failover.scratch import scratch
 from benchmarks.failover.setting import REFERENCE, Setting
-from benchmarks.failover.speakers import BUILT_IN, Speaker, SpeakerError, find
+from benchmarks.failover.speakers import BUILT_IN, Speaker
 from benchmarks.figures import Figure
 
-BASELINE: Final = "keepalived"
 IPVS_SIZES: Final = (100, 1000, 5000)
 """Virtual servers of ten real servers each."""
 QUICK_SIZES: Final = scale.Sizes(
@@ -30,26 +31,20 @@ class Session:
     """What was asked for.
 
     Raises:
-        SpeakerError: a speaker is not known or not installed.
         ResultsError: there are results already, and going on was not asked for, or they are of something else.
     """
 
-    def __init__(self, arguments: argparse.Namespace, console: Console) -> None:
+    def __init__(self, arguments: argparse.Namespace, speakers: list[Speaker], baseline: str, console: Console) -> None:
         self._arguments = arguments
         self._console = console
         self._directory: Path = arguments.out
-        speakers = find(arguments.speaker) if arguments.speaker else _installed()
-        names = [speaker.name for speaker in speakers]
-        baseline = arguments.baseline or (BASELINE if BASELINE in names else names[-1])
-        if baseline not in names:
-            raise SpeakerError(f"the baseline {baseline} is none of the speakers: {', '.join(names)}")
         probes = dict.fromkeys((REFERENCE, *arguments.probe))
         self._plan = Plan(
             speakers=tuple(speakers),
             adverts=arguments.advert,
             faults=arguments.fault,
             runs=arguments.runs,
-            setting=Setting(routers=max(2, arguments.routers), family=arguments.family, probes=tuple(probes)),
+            setting=Setting(routers=arguments.routers, family=arguments.family, probes=tuple(probes)),
             loads=arguments.load,
             noise_limit=arguments.noise_limit / 1e3,
             captures=self._directory / "captures" if arguments.captures else None,
@@ -83,6 +78,9 @@ class Session:
         results.baseline = baseline
         resumed(results, self._directory)
         results.runs = [run for run in results.runs if not run.noisy]  # perhaps it is quieter now
+        results.not_measured = []  # it is tried again
+        save(results, self._directory)
+        (self._directory / RUNS).unlink(missing_ok=True)
         return results
 
     def run(self) -> int:
@@ -103,53 +101,71 @@ class Session:
         arguments = self._arguments
         # An installed package comes with its bytecode; a checkout may be told to keep none.
         os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
-        with tempfile.TemporaryDirectory(prefix="failover-bytecode-") as bytecode:
-            os.environ["PYTHONPYCACHEPREFIX"] = bytecode
+        with scratch("failover-bytecode-") as bytecode:
+            os.environ["PYTHONPYCACHEPREFIX"] = str(bytecode)
             whole = carry_out(self._plan, self._results, self._directory, self._console)
             save(self._results, self._directory)
             if arguments.scale:
                 self._scale(scale.Sizes() if arguments.scale == "full" else QUICK_SIZES)
-            self._figures()
-        return whole
+            return self._figures() and whole
 
     def _scale(self, sizes: scale.Sizes) -> None:
+        for speaker in self._plan.speakers:
+            if speaker.name not in BUILT_IN:
+                self._note(f"sizes of {speaker.name}: of one that a file describes there is but one instance")
         todo = scale.jobs(self._plan.speakers, sizes)
-        with (
-            tempfile.TemporaryDirectory(prefix="failover-scale-") as scratch,
-            progress(self._console, len(todo), "sizes") as step,
-        ):
-            scale.carry_out(todo, self._results, Path(scratch), step)
+        with scratch("failover-scale-") as place, progress(self._console, len(todo), "sizes") as step:
 
-    def _figures(self) -> None:
-        """What the programs beside this one measure; what was measured of it before is replaced."""
-        if not (self._arguments.figures or self._arguments.ipvs or self._arguments.kubernetes):
-            return
+            def kept(text: str) -> None:
+                save(self._results, self._directory)
+                step(text)
+
+            scale.carry_out(todo, self._results, place, kept)
+
+    def _figures(self) -> bool:
+        """What the programs beside this one measure, in the place of what they did before; whether all could."""
+        arguments = self._arguments
+        if not (arguments.figures or arguments.ipvs or arguments.kubernetes):
+            return True
         # They bring the tests' User-Mode Linux and API server along.
         from benchmarks import ipvs, kubernetes, speaker  # noqa: PLC0415
 
-        if self._arguments.figures:
-            counts = speaker.QUICK if self._arguments.figures == "quick" else {}
-            measures = [
-                (name, measure, counts.get(name, runs))
-                for name, (measure, runs) in speaker.MEASUREMENTS.items()
-                if not counts or name in counts
-            ]
-            with tempfile.TemporaryDirectory() as scratch, progress(self._console, len(measures), "figures") as step:
-                for name, measure, runs in measures:
-                    self._keep(measure(Path(scratch) / name, runs))
-                    step(name)
-        if self._arguments.ipvs:
-            with progress(self._console, len(IPVS_SIZES), "tables") as step:
+        with scratch("failover-") as place:
+            todo: dict[str, Callable[[], Sequence[Figure]]] = {}
+            if arguments.figures:
+                counts = speaker.QUICK if arguments.figures == "quick" else {}
+                for name, (measure, runs) in speaker.MEASUREMENTS.items():
+                    if not counts or name in counts:
+                        todo[name] = partial(measure, place / name, counts.get(name, runs))
+            if arguments.ipvs:
                 for services in IPVS_SIZES:
-                    self._keep(ipvs.measure(services, 10, 3))
-                    step(f"{services} virtual servers")
-        if self._arguments.kubernetes:
-            self._keep(kubernetes.measure(5000, 5))
+                    todo[f"{services} virtual servers"] = partial(ipvs.measure, services, 10, 3)
+            if arguments.kubernetes:
+                todo["list of EndpointSlices"] = partial(kubernetes.measure, 5000, 5)
+            return self.keep_each(todo)
+
+    def keep_each(self, todo: dict[str, Callable[[], Sequence[Figure]]]) -> bool:
+        """Each for itself: what cannot be had is noted; whether all could."""
+        whole = True
+        with progress(self._console, len(todo), "figures") as step:
+            for name, measure in todo.items():
+                try:
+                    self._keep(measure())
+                except (RuntimeError, OSError, subprocess.SubprocessError) as error:
+                    whole = False
+                    self._note(f"{name}: {str(error).partition(chr(10))[0]}")
+                step(name)
+        return whole
+
+    def _note(self, text: str) -> None:
+        if text not in self._results.not_measured:
+            self._results.not_measured.append(text)
 
     def _keep(self, figures: Sequence[Figure]) -> None:
         names = {figure.name for figure in figures}
         others = [one for one in self._results.figures if one["name"] not in names]
         self._results.figures = [*others, *(figure.as_dict() for figure in figures)]
+        save(self._results, self._directory)
 
 
 def report(directory: Path) -> None:
@@ -160,7 +176,3 @@ def report(directory: Path) -> None:
     """
     for path in write_report(load(directory), directory):
         print(path)
-
-
-def _installed() -> list[Speaker]:
-    return [speaker for speaker in BUILT_IN.values() if not speaker.kind.missing()]

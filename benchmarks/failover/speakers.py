@@ -4,19 +4,24 @@ An adapter is a `vrrpd.lan.daemons.Daemon`: how to configure, start and stop it,
 """
 
 import ipaddress
+import json
+import re
 import signal
 import subprocess
 import sys
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from string import Template
 from typing import Any, ClassVar, Final
 
 import msgspec
 from msgspec import Struct, field
+from msgspec.structs import fields
 
 from benchmarks.peers import Daemon, Frr, Keepalived, RouterSettings, Vrrpd
+
+_VERSION_TIMEOUT: Final = 10.0
 
 
 class SpeakerError(ValueError):
@@ -42,13 +47,30 @@ class Speaker(Struct, frozen=True):
 
     def version(self) -> str:
         """As it tells; empty: it does not."""
-        done = subprocess.run(self.version_command, capture_output=True, text=True, check=False)
+        try:
+            done = subprocess.run(
+                self.version_command,
+                capture_output=True,
+                text=True,
+                errors="replace",
+                check=False,
+                stdin=subprocess.DEVNULL,
+                timeout=_VERSION_TIMEOUT,
+            )
+        except (OSError, subprocess.SubprocessError):
+            return ""
         words = (done.stdout + done.stderr).replace("(", " ").replace(",", " ").split()
         return next((word.lstrip("v") for word in words if word.lstrip("v")[:1].isdigit() and "." in word), "")
 
     def speaker_pid(self, daemon: Daemon) -> int:
-        """The process that sends the adverts."""
+        """The process that sends the adverts.
+
+        Raises:
+            OSError: it has ended by itself.
+        """
         pids = daemon.pids()
+        if not pids:
+            raise ProcessLookupError(f"{self.name} has ended by itself\n{daemon.log}")
         for pid in pids:
             line = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
             if self.speaking and any(word.encode() in part for word in self.speaking for part in line[:1]):
@@ -64,6 +86,9 @@ BUILT_IN: Final = {
         Speaker("frr", Frr, ("/usr/lib/frr/vrrpd", "--version"), speaking=("/usr/lib/frr/vrrpd",)),
     )
 }
+
+
+BASELINE: Final = "keepalived"
 
 
 class Description(Struct, frozen=True, forbid_unknown_fields=True):
@@ -108,7 +133,7 @@ class ThirdParty(Daemon):
         router = self.routers[0]
         address = ipaddress.ip_interface(router.addresses[0])
         addresses = self.host.addresses(router.interface)
-        source = next(str(own.ip) for own in addresses if own.version == address.version and own.ip != address.ip)
+        own = [each.ip for each in addresses if each.version == address.version and each.ip != address.ip]
         return {
             "address": str(address.ip),
             "addresses": " ".join(str(ipaddress.ip_interface(each).ip) for each in router.addresses),
@@ -118,7 +143,8 @@ class ThirdParty(Daemon):
             "inverse_priority": str(255 - router.priority),
             "prefix": str(address),
             "priority": str(router.priority),
-            "source": source,
+            # Adverts of IPv6 come from a link-local address (RFC 9568 section 5.1.2.1).
+            "source": str(max(own, key=lambda each: each.is_link_local)),
             "vrid": str(router.virtual_router_id),
         }
 
@@ -130,13 +156,14 @@ def described(path: Path) -> Speaker:
         SpeakerError: the file cannot be read, or says something that has no meaning.
     """
     try:
-        found = msgspec.convert(tomllib.loads(path.read_text(encoding="utf-8")), Description)
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise SpeakerError(f"{path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, msgspec.ValidationError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SpeakerError(f"{path}: {error}") from error
-    if problems := list(_problems(found)):
+    if problems := _problems(table):
         raise SpeakerError("\n".join(f"{path}: {problem}" for problem in problems))
+    found = msgspec.convert(table, Description)
     body: dict[str, Any] = {
         "name": found.name,
         "needs": found.needs,
@@ -157,49 +184,100 @@ def described(path: Path) -> Speaker:
     )
 
 
-def _problems(found: Description) -> "list[str]":
-    known = {"address", "addresses", "advert_int", "directory", "interface", "inverse_priority", "prefix", "priority"}
-    known |= {"source", "vrid"}
-    problems = []
-    if found.protocol not in {"vrrp", "carp"}:
-        problems.append(f'protocol is "{found.protocol}"; it is "vrrp" or "carp"')
-    if not found.start:
-        problems.append("start is empty; it is the command line, as a list of words")
-    problems += [
-        f'"{name}" is no signal; TERM, HUP, USR1 and others are'
-        for name in (found.stop_signal, found.reload_signal)
-        if name and f"SIG{name}" not in signal.Signals.__members__
-    ]
-    for text in (*found.start, *found.files.values()):
-        template = Template(text)
-        if not template.is_valid():
-            problems.append("a $ stands before something that is no name; write $$ for a dollar sign")
+_REMEDIES: Final = {
+    "name": "a word of letters, digits, dots, - and _, which files are named after",
+    "start": 'the command line, a list of words: start = ["ucarp", "--interface=$interface"]',
+    "needs": 'a table of programs, and how to come by each: needs = { ucarp = "apt-get install ucarp" }',
+    "version": 'a command line that prints a version number: version = ["ucarp", "--help"]',
+    "files": "a table of texts by the name of the file, which has no directory",
+    "stop_signal": 'TERM, HUP, USR1 or another, in quotes: stop_signal = "TERM"',
+    "reload_signal": 'HUP, USR1 or another, in quotes: reload_signal = "HUP"; without that key, nothing is reloaded',
+    "speaking": "a list of words of the path of the program that sends the adverts",
+    "protocol": '"vrrp" or "carp"',
+    "intervals_until_dead": "a number above 0: after so many intervals of silence a backup takes over",
+    "shortest_interval": "seconds, a number above 0",
+    "families": "of 4 and 6: families = [4, 6]",
+}
+"""What a key of a description is to be."""
+_VALUES: Final = (
+    *("address", "addresses", "advert_int", "directory", "interface", "inverse_priority", "prefix", "priority"),
+    *("source", "vrid"),
+)
+
+
+def _problems(table: dict[str, Any]) -> list[str]:
+    """All that is wrong with a description, each with its key and the remedy."""
+    problems = [f"{key} is no key; {', '.join(_REMEDIES)} are" for key in table if key not in _REMEDIES]
+    for each in fields(Description):
+        if each.name not in table:
+            missing = "is missing" if each.required else ""
         else:
-            problems += [
-                f"${name} is not known; {', '.join(sorted(known))} are"
-                for name in template.get_identifiers()
-                if name not in known
-            ]
+            missing = _wrong(each.name, table[each.name], each.type)
+        if missing:
+            problems.append(f"{each.name} {missing}; it is {_REMEDIES[each.name]}")
+    texts = {"start": table.get("start"), **(files if isinstance(files := table.get("files"), dict) else {})}
+    for key, value in texts.items():
+        for text in value if isinstance(value, list) else [value]:
+            if isinstance(text, str):
+                problems += _unknown_values("start" if key == "start" else f"files.{key}", text)
     return problems
 
 
-def find(names: Sequence[str]) -> list[Speaker]:
-    """Speakers by name or by the path of a TOML file.
+def _wrong(key: str, value: object, kind: Any) -> str:
+    """What is wrong with the value of a key; empty: nothing."""
+    try:
+        found: Any = msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        return f"is wrong: {error}"
+    good: dict[str, Callable[[], object]] = {
+        "name": lambda: re.fullmatch(r"\w[\w.-]*", found, re.ASCII),
+        "start": lambda: found and found[0],
+        "version": lambda: found and found[0],
+        "files": lambda: all(name and "/" not in name and name not in {".", ".."} for name in found),
+        "stop_signal": lambda: f"SIG{found}" in signal.Signals.__members__,
+        "reload_signal": lambda: not found or f"SIG{found}" in signal.Signals.__members__,
+        "protocol": lambda: found in {"vrrp", "carp"},
+        "intervals_until_dead": lambda: found is None or 0 < found < float("inf"),
+        "shortest_interval": lambda: 0 < found < float("inf"),
+        "families": lambda: found and set(found) <= {4, 6},
+    }
+    return "" if key not in good or good[key]() else f"is {json.dumps(value, default=str)}"
+
+
+def _unknown_values(key: str, text: str) -> list[str]:
+    template = Template(text)
+    if not template.is_valid():
+        return [f"{key}: a $ stands before something that is no name; write $$ for a dollar sign"]
+    return [
+        f"{key}: ${name} is not known; {', '.join(_VALUES)} are, and $$ is a dollar sign"
+        for name in template.get_identifiers()
+        if name not in _VALUES
+    ]
+
+
+def choose(names: Sequence[str], baseline: str | None) -> tuple[list[Speaker], str]:
+    """Speakers by name or by the path of a TOML file, and whom ratios are to.
+
+    Args:
+        names: none of them: all that are known here and installed.
+        baseline: a name; None: keepalived, or the last speaker.
 
     Raises:
         SpeakerError: all that is wrong with them.
     """
     found, problems = [], []
-    for name in names:
+    for name in names or [speaker.name for speaker in BUILT_IN.values() if not speaker.kind.missing()]:
         try:
             found.append(_find(name))
         except SpeakerError as error:
             problems.append(str(error))
-    twice = {one.name for one in found if [other.name for other in found].count(one.name) > 1}
-    problems += [f"{name} is named twice" for name in sorted(twice)]
+    there = [one.name for one in found]
+    problems += [f"{name} is named twice" for name in dict.fromkeys(there) if there.count(name) > 1]
+    if baseline and baseline not in {*there, *names}:
+        problems.append(f"the baseline {baseline} is none of the speakers: {', '.join(there)}")
     if problems:
         raise SpeakerError("\n".join(problems))
-    return found
+    return found, baseline or (BASELINE if BASELINE in there else there[-1])
 
 
 def _find(name: str) -> Speaker:

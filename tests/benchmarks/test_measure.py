@@ -1,12 +1,14 @@
 """The harness measures a speaker whose outage is known."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,7 +20,7 @@ from benchmarks.failover.load import parse
 from benchmarks.failover.measure import NOISE_LIMIT, measure
 from benchmarks.failover.results import NAME, RUNS, Results, load
 from benchmarks.failover.setting import Setting
-from benchmarks.failover.speakers import find
+from benchmarks.failover.speakers import choose
 from tests.peers import DEADLINE, eventually
 from vrrpd.lan.capture import Capture
 from vrrpd.sniff.files import read
@@ -45,7 +47,7 @@ def description(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def arena(description: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Arena]:
-    (speaker,) = find([str(description)])
+    (speaker,) = choose([str(description)], None)[0]
     with Arena(speaker, Setting(advert_int=ADVERT_INT), tmp_path_factory.mktemp("arena")) as made:
         yield made
 
@@ -132,7 +134,7 @@ def test_a_loss_of_adverts_is_a_loss_at_every_receiver(arena: Arena) -> None:
 
 
 def test_the_example_of_another_speaker_elects_a_master_that_serves(tmp_path: Path) -> None:
-    (ucarp,) = find([str(UCARP)])
+    (ucarp,) = choose([str(UCARP)], None)[0]
     with Arena(ucarp, Setting(advert_int=1, probes=("icmp",)), tmp_path) as there:
         there.wake()
         with Capture(there.lan) as capture:
@@ -141,10 +143,11 @@ def test_the_example_of_another_speaker_elects_a_master_that_serves(tmp_path: Pa
         assert there.served_by() == "r1"
 
 
-def program(description: Path, out: Path, *more: str) -> subprocess.Popen[str]:
+def program(description: Path, out: Path, *more: str, place: Path | None = None) -> subprocess.Popen[str]:
     argv = [sys.executable, "-m", "benchmarks.failover", "--speaker", str(description), "--advert", str(ADVERT_INT)]
     argv += ["--fault", "stop", "--runs", "2", "--probe", "icmp", "--noise-limit", "1000", "--out", str(out), *more]
-    return subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    environment = os.environ | ({"TMPDIR": str(place)} if place else {})
+    return subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
 
 
 def test_ctrl_c_keeps_what_is_done_and_resume_does_the_rest_also_beside_a_speaker_that_does_not_run(
@@ -168,8 +171,9 @@ def test_ctrl_c_keeps_what_is_done_and_resume_does_the_rest_also_beside_a_speake
     with program(description, out_directory, "--resume", "--captures", "--speaker", str(broken)) as second:
         _, err = second.communicate(timeout=60)
         assert second.returncode == 1, err
-    assert "not measured: at 0.05 s, from stop on: broken has ended at once:" in err
-    assert "broken has ended at once" in (out_directory / "report.html").read_text(encoding="utf-8")
+    note = "any fault at 0.05 s: broken: it has ended at once; its log ends with: no such option"
+    assert f"not measured: {note}" in err
+    assert note in (out_directory / "report.html").read_text(encoding="utf-8")
     found: Results = load(out_directory)
     assert [run.number for run in found.runs] == [0, 1]
     assert found.runs[: len(kept.runs)] == kept.runs
@@ -185,3 +189,62 @@ def test_ctrl_c_keeps_what_is_done_and_resume_does_the_rest_also_beside_a_speake
     assert pcap.name == "fake-0.05-stop-1.pcap"
     heard = [outcome for each in read(str(pcap)) if isinstance(outcome := understand(each), Heard)]
     assert {one.priority for one in heard} == {200, 0, 100}
+
+
+def test_a_speaker_that_does_not_stop_or_is_not_there_costs_nobody_else_a_run(
+    description: Path, tmp_path: Path
+) -> None:
+    command = json.loads(description.read_text(encoding="utf-8").rpartition("start = ")[2])
+    stubborn = (
+        "trap '' TERM\n"
+        + " ".join(command).replace(f"{TAKEOVER_AFTER}", "0.1")
+        + " &\nwhile :; do wait; sleep 0.2; done\n"
+    )
+    (tmp_path / "stubborn.toml").write_text(
+        'name = "stubborn"\nfamilies = [4]\nstart = ["sh", "$directory/run"]\n'
+        f"files = {{ run = {json.dumps(stubborn)} }}\n",
+        encoding="utf-8",
+    )
+    (tmp_path / "absent.toml").write_text('name = "absent"\nstart = ["/nonexistent"]\n', encoding="utf-8")
+    others = [word for name in ("absent", "stubborn") for word in ("--speaker", str(tmp_path / f"{name}.toml"))]
+    with program(description, tmp_path / "out", *others, "--runs", "1", "--fault", "stop,reload,freeze") as done:
+        _, err = done.communicate(timeout=150)
+    assert done.returncode == 1, err
+    found = load(tmp_path / "out")
+    assert {(one.speaker, one.fault) for one in found.runs} == {
+        ("fake", "stop"),
+        ("fake", "freeze"),
+        ("stubborn", "freeze"),
+    }
+    notes = "\n".join(found.not_measured)
+    assert "stop at 0.05 s: stubborn: stubborn did not stop in 15 s" in notes
+    assert "any fault at 0.05 s: absent: [Errno 2] No such file or directory: '/nonexistent'" in notes
+
+
+def test_nothing_is_left_of_a_campaign_that_is_killed(description: Path, tmp_path: Path) -> None:
+    place = tmp_path / "scratch"
+    place.mkdir()
+    with program(description, tmp_path / "out", "--load", "cpu", "--runs", "1", place=place) as killed:
+        assert killed.stderr is not None
+        assert "1 of 2 runs" in killed.stderr.readline()
+        eventually(lambda: len(list(place.iterdir())) == 2, "the second leg")
+        killed.kill()
+    ours = str(tmp_path).encode()
+
+    def left() -> list[Path]:
+        found = list(place.iterdir())
+        for path in Path("/proc").glob("[0-9]*/cmdline"):
+            with suppress(OSError):
+                found += [path] if ours in path.read_bytes() else []
+        return found
+
+    eventually(lambda: not left(), "the end of all of it")
+
+
+def test_a_router_that_was_master_is_known_again_whatever_its_successor_advertises(tmp_path: Path) -> None:
+    """FRR's masters advertise themselves as IPv6 routers, with a hop limit."""
+    (frr,) = choose(["frr"], None)[0]
+    with Arena(frr, Setting(family=6, probes=("icmp",)), tmp_path) as there:
+        run = measure(there, FAULTS["stop"], 0)
+        assert there.served_by() == "r1"
+    assert run.successor == "r2"

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.failover.markdown import COMMITTED
 from benchmarks.failover.report import HTML, write_report
+from benchmarks.failover.results import load
 from tests.benchmarks.samples import results
 
 BROWSER = ("chromium", "--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--v=0")
@@ -22,6 +24,14 @@ addEventListener("load", () => {
 </script>"""
 
 
+PAPER = "1031,900"
+"""CSS pixels between the margins of a page."""
+
+
+def title_of(done: subprocess.CompletedProcess[str]) -> str:
+    return str(re.findall(r"<title>(.*?)</title>", done.stdout)[0])
+
+
 def browse(page: Path, *options: str, scratch: Path) -> subprocess.CompletedProcess[str]:
     argv = [*BROWSER, f"--user-data-dir={scratch}", "--window-size=1200,900", *options, page.as_uri()]
     return subprocess.run(argv, capture_output=True, text=True, timeout=60, check=True)
@@ -34,11 +44,21 @@ def test_a_browser_finds_no_fault_with_it_and_every_plot_is_drawn(tmp_path: Path
     text = page.read_text(encoding="utf-8")
     page.write_text(text.replace("</head>", f"{PROBE}</head>"), encoding="utf-8")
     done = browse(page, "--dump-dom", scratch=tmp_path / "profile")
-    title = re.findall(r"<title>(.*?)</title>", done.stdout)[0]
+    title = title_of(done)
     assert title.split()[:4] == ["timeline:true", "outages:true", "excess:true", "processor:true"]
     assert "scrolls:false" in title, "only tables scroll sideways"
     assert int(title.rpartition("rows:")[2]) > 10
     assert "CONSOLE" not in done.stderr, done.stderr
+
+
+@pytest.mark.browser
+def test_all_columns_are_on_the_paper(tmp_path: Path) -> None:
+    write_report(load(COMMITTED), tmp_path)
+    page = tmp_path / HTML
+    text = page.read_text(encoding="utf-8").replace("@media print", "@media all")
+    page.write_text(text.replace("</head>", f"{PROBE}</head>"), encoding="utf-8")
+    done = browse(page, "--dump-dom", f"--window-size={PAPER}", scratch=tmp_path / "profile")
+    assert "scrolls:false" in title_of(done)
 
 
 @pytest.mark.browser

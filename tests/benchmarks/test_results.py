@@ -7,11 +7,15 @@ from pathlib import Path
 import msgspec
 import pytest
 from msgspec.structs import replace
+from rich.console import Console
 
+from benchmarks.failover.__main__ import understood
 from benchmarks.failover.cells import Cell, cells, percentile
 from benchmarks.failover.markdown import BEGIN, COMMITTED, END, PROJECT, for_readme, in_readme, number, table
 from benchmarks.failover.report import HTML, as_csv, page, write_report
-from benchmarks.failover.results import NAME, Results, ResultsError, load, save
+from benchmarks.failover.results import NAME, RUNS, Results, ResultsError, load, save
+from benchmarks.failover.session import Session
+from benchmarks.figures import Figure, Samples
 from tests.benchmarks.samples import results, run
 
 DOCUMENTATION = PROJECT / "docs" / "benchmarking.md"
@@ -31,7 +35,8 @@ def test_ratios_are_those_of_runs_of_the_same_number() -> None:
     outage = cell(results(), "vrrpd").figures["outage_ms"]
     assert (outage.ratio, outage.ratios) == (0.5, 10)
     assert cell(results(), "other<&>").figures["outage_ms"].ratio is None
-    some = results(run("vrrpd", 0, 30.0), run("vrrpd", 1, 90.0), run("other<&>", 1, 30.0))
+    some = results(run("vrrpd", 0, 30.0), run("vrrpd", 1, 90.0), run("other<&>", 1, 30.0), run("other<&>", 0, 0.0))
+    assert "| 3 (1)" in table(some), "one pair counts"
     assert cell(some, "vrrpd").figures["outage_ms"].ratio == 3
 
 
@@ -62,13 +67,60 @@ def test_the_file_comes_back_as_it_was_written(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("content", "complaint"),
-    [(None, "No such file"), ("{", "no results file"), ("[]", "no results file"), ('{"schema": 99}', "schema 99")],
+    [
+        (None, "No such file"),
+        ("", "no results file"),
+        ("{", "no results file"),
+        ("[]", "no results file"),
+        ("[" * 100_000, "no results file"),
+        ('{"schema": 1, "runs": 3}', "no results file"),
+        ('{"schema": 99}', "schema 99"),
+    ],
 )
 def test_files_that_are_none_are_named(tmp_path: Path, content: str | None, complaint: str) -> None:
     if content is not None:
         (tmp_path / NAME).write_text(content, encoding="ascii")
     with pytest.raises(ResultsError, match=complaint):
         load(tmp_path)
+
+
+def test_a_file_that_contradicts_itself_is_none(tmp_path: Path) -> None:
+    odd = results(run("vrrpd", 0, 1.0, "fire"), run("bird", 0, 1.0), run("vrrpd", 1, 1.0, during={}))
+    save(replace(odd, baseline="quagga"), tmp_path)
+    with pytest.raises(ResultsError, match="no results file") as caught:
+        load(tmp_path)
+    for complaint in ("quagga is not among", "bird is not among", "fire is no fault", "runs without icmp"):
+        assert complaint in str(caught.value)
+
+
+def session(directory: Path) -> Results:
+    """What a program that resumes there begins with."""
+    arguments, speakers, baseline = understood(["--speaker", "vrrpd", "--out", str(directory), "--resume"])
+    Session(arguments, speakers, baseline, Console())
+    return load(directory)
+
+
+def test_runs_that_were_kept_one_by_one_are_had_again_but_for_what_is_cut_off(tmp_path: Path) -> None:
+    first, second, noisy = (msgspec.json.encode(run("vrrpd", number, 1.0, noisy=number == 2)) for number in range(3))
+    session(tmp_path)
+    (tmp_path / RUNS).write_bytes(first + b"\nnonsense\n" + noisy + b"\n" + second[:20])
+    assert [one.number for one in session(tmp_path).runs] == [0]
+    with (tmp_path / RUNS).open("ab") as kept:  # as the one that resumed does, until it is killed, too
+        kept.write(second + b"\n" + noisy.replace(b'"noisy":true', b'"noisy":false') + b"\n")
+    assert [one.number for one in session(tmp_path).runs] == [0, 1, 2]
+
+
+def test_figures_that_cannot_be_had_are_noted_and_the_others_kept(tmp_path: Path) -> None:
+    def fail() -> list[Figure]:
+        raise RuntimeError("the machine failed:\nand said a lot")
+
+    words = ["--speaker", "vrrpd", "--out", str(tmp_path)]
+    one = Session(*understood(words), Console())
+    kept = Figure("memory", "MB", vrrpd=Samples([1.0]))
+    assert not one.keep_each({"IPVS": fail, "memory": lambda: [kept]})
+    found = load(tmp_path)
+    assert [figure["name"] for figure in found.figures] == ["memory"]
+    assert found.not_measured == ["IPVS: the machine failed:"]
 
 
 def test_csv_has_a_line_a_figure() -> None:

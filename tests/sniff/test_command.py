@@ -1,8 +1,10 @@
 """`vrrpd sniff` as an administrator runs it: real routers, live and from files."""
 
+import io
 import json
 import os
 import pty
+import re
 import signal
 import subprocess
 import sys
@@ -13,16 +15,19 @@ from typing import Any
 
 import pytest
 from msgspec.structs import replace
+from rich.console import Console
 from scapy.layers.l2 import Dot1Q, Ether
 from scapy.utils import PcapNgWriter
 
 from benchmarks.peers import MASTER, Daemon, Frr, Keepalived, Vrrpd
 from tests.namespaces.test_bad_packets import Crafter, bad_packets
 from tests.peers import DEADLINE, Network, families, settings, start_as
-from tests.sniff.crafted import R1, R2, advert, advert_v2
+from tests.sniff.crafted import R1, R2, advert, advert_v2, heard
 from vrrpd.lan.hosts import Host
 from vrrpd.sniff.files import CaptureError, Writer, read
-from vrrpd.sniff.packets import Packet
+from vrrpd.sniff.packets import Packet, Place
+from vrrpd.sniff.routers import Routers
+from vrrpd.sniff.view import Picture
 
 SNIFF = (sys.executable, "-m", "vrrpd", "sniff")
 MAKES: tuple[type[Daemon], ...] = (Vrrpd, Keepalived, Frr)
@@ -224,6 +229,62 @@ def test_a_file_comes_back_as_it_was_written(tmp_path: Path) -> None:
     assert [(one.time_ns, one.data) for one in first] == [(one.time_ns, one.data) for one in SOME]
     sniffed("-r", str(tmp_path / "1.pcap"), "-w", str(tmp_path / "2.pcap"))
     assert (tmp_path / "2.pcap").read_bytes() == (tmp_path / "1.pcap").read_bytes()
+
+
+@pytest.mark.parametrize("name", ["1.pcap", "link.pcap"])
+def test_a_file_is_not_written_over_while_it_is_read(tmp_path: Path, name: str) -> None:
+    data = Path(written(tmp_path / "1.pcap", SOME)).read_bytes()
+    (tmp_path / "link.pcap").symlink_to("1.pcap")
+    assert "is what is read" in complaint("-r", str(tmp_path / "1.pcap"), "-w", str(tmp_path / name))
+    assert (tmp_path / "1.pcap").read_bytes() == data
+
+
+def test_a_time_that_no_clock_has_is_shown_all_the_same(tmp_path: Path) -> None:
+    path = tmp_path / "1.pcapng"
+    with PcapNgWriter(str(path)) as writer:
+        frame = Ether(advert(R1).data)
+        frame.time = 1e12
+        writer.write(frame)
+    done = subprocess.run([*SNIFF, "-r", str(path)], capture_output=True, text=True, timeout=60, check=True)
+    assert f"{R1} is master" in done.stdout
+
+
+def test_a_pipe_gets_whole_lines_with_every_column(tmp_path: Path) -> None:
+    two = [advert(R1, at, priority=255) for at in range(9)] + [advert(R2, 9, adv=200, priority=255)]
+    path = written(tmp_path / "1.pcap", two)
+    environment = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
+    done = subprocess.run([*SNIFF, "-r", path], capture_output=True, text=True, timeout=60, check=True, env=environment)
+    assert re.search(rf"^ file +51 +{R2} +255 +2 s +192.0.2.100 +pseudo +10 *$", done.stdout, re.MULTILINE)
+    assert f"! file VRID 51 IPv4: {R1} and {R2} both own the addresses (priority 255)\n" in done.stdout
+
+
+def test_a_terminal_of_80_columns_has_room_for_all_of_them(tmp_path: Path) -> None:
+    path = written(tmp_path / "1.pcap", [advert(R1)] * 12345)
+    environment = os.environ | {"COLUMNS": "80"}
+    done = subprocess.run([*SNIFF, "-r", path], capture_output=True, text=True, timeout=60, check=True, env=environment)
+    assert "Adverts" in done.stdout
+    assert " 12345" in done.stdout
+
+
+def test_a_picture_of_a_thousand_routers_has_room_for_events_and_shows_what_to_look_after() -> None:
+    out, routers = io.StringIO(), Routers()
+    console = Console(width=100, height=30, file=out, force_terminal=True)
+    picture = Picture(console, routers, "listening")
+    for vlan in range(4):
+        for vrid in range(1, 256):
+            one = replace(heard(advert(R1, 10.0, vrid=vrid)), place=Place("eth0", (vlan,)))
+            picture.tell(routers.take(one))
+    for at in range(10, 20):  # both of them are masters
+        for source in (R1, R2):
+            one = replace(heard(advert(source, at + 0.5, vrid=200)), place=Place("eth0", (3,)))
+            picture.tell(routers.take(one))
+    with picture.shown():
+        picture.refresh(20.0)
+    shown = out.getvalue()
+    assert "eth0.3" in shown, "it has a conflict, and stands before others"
+    assert "are masters at once" in shown
+    assert "more virtual routers" in shown
+    assert "is master, priority 100" in shown, "events have room"
 
 
 def test_standard_input_and_output_are_files_too(tmp_path: Path) -> None:

@@ -3,6 +3,8 @@
 import logging
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -108,12 +110,17 @@ class Writer:
 
     Args:
         name: of the file, which is replaced; `-` for standard output.
+        source: what is read meanwhile; None: no file.
 
     Raises:
         CaptureError: it cannot be written.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, source: str | None = None) -> None:
+        if source is not None and STANDARD_STREAM not in {name, source}:
+            with suppress(OSError):  # one of them is not there
+                if Path(name).samefile(source):
+                    raise CaptureError(f"{name} is what is read: writing it would destroy it; name another file")
         self._name = name
         self._link_type: int | None = None
         try:

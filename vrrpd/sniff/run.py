@@ -1,6 +1,7 @@
 """From the first packet to the summary."""
 
 import json
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -18,6 +19,10 @@ from vrrpd.sniff.view import Lines, Picture, Silent, View, as_dict, summary
 
 _LOOK = 0.25
 """Seconds without a packet after which the picture changes all the same: somebody is silent."""
+
+
+_PIPE_WIDTH = 1000
+"""Columns where there is no terminal: a program that reads lines wants them whole."""
 
 
 class Wish(Struct, frozen=True):
@@ -46,6 +51,8 @@ def sniff(wish: Wish, stopped: Callable[[], bool]) -> None:
     """
     # Where packets go to standard output, words go elsewhere.
     console = Console(highlight=False, stderr=wish.write == "-")
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = _PIPE_WIDTH
     session = _Session(wish, console, stopped)
     try:
         session.run()
@@ -77,7 +84,7 @@ class _Session:
             else:
                 capture = stack.enter_context(LiveCapture(wish.interface))
                 packets = self._live(capture)
-            writer = stack.enter_context(Writer(wish.write)) if wish.write is not None else None
+            writer = stack.enter_context(Writer(wish.write, wish.read)) if wish.write is not None else None
             view = self._view()
             stack.enter_context(view.shown())
             for packet in packets:

@@ -1,7 +1,7 @@
 """What was heard, shown: a table and its remarks, a line an event, or plain values for machines."""
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import datetime
 from typing import Any, Final, Protocol
@@ -18,6 +18,8 @@ from vrrpd.sniff.routers import Event, Reign, Router, Routers, Source
 _REFRESH: Final = 0.25
 """Seconds between two pictures."""
 _EVENTS_MIN: Final = 3
+_FRAME: Final = 8
+"""Lines of a picture around its rows and events."""
 _EVENTS_KEPT: Final = 100
 _BAD_SHOWN: Final = 20
 _ADDRESS_WIDTH: Final = 15
@@ -92,33 +94,52 @@ class Picture:
             yield
 
     def _picture(self, now: float) -> RenderableType:
-        room = self._console.height - len(self._routers) - 8
-        events = list(self._events)[-max(_EVENTS_MIN, room) :]
+        room = self._console.height - _FRAME
+        remarks = room // 3
+        routers = max(1, room - remarks - _EVENTS_MIN)
+        events = list(self._events)[-max(_EVENTS_MIN, room - len(self._routers)) :]
         title = Text(f"{self._title}; Ctrl-C ends", style="dim")
         lines = [Text(_line(event), no_wrap=True, overflow="ellipsis") for event in events]
-        return Group(title, summary(self._routers, now), *lines)
+        return Group(title, summary(self._routers, now, routers, remarks), *lines)
 
 
-def summary(routers: Routers, now: float) -> RenderableType:
+def summary(
+    routers: Routers, now: float, most_routers: int | None = None, most_remarks: int | None = None
+) -> RenderableType:
     """The virtual routers, what contradicts what, and the bad packets.
 
     Args:
         routers: what was heard.
         now: the time, of the same clock as the packets', for who is silent.
+        most_routers: how many rows there is room for; what needs looking after comes first then. None: for all.
+        most_remarks: likewise.
     """
     if not len(routers) and not routers.bad:
         return Text("no advert heard")
-    parts: list[RenderableType] = [_table(routers, now)] if len(routers) else [Text("no good advert heard")]
-    remarks = [Text(f"! {remark}", style="bold red") for router in routers for remark in _remarks(router, now)]
-    return Group(*parts, *remarks, *_bad(routers))
+    said = {router.key: found for router in routers if (found := _remarks(router, now))}
+    shown = list(routers)
+    if most_routers is not None and len(shown) > most_routers:
+        shown = sorted(shown, key=lambda router: router.key not in said)[:most_routers]
+    parts: list[RenderableType] = [_table(shown, now)] if shown else [Text("no good advert heard")]
+    if left_out := len(routers) - len(shown):
+        parts.append(Text(f"and {left_out} more virtual routers", style="dim"))
+    remarks: list[RenderableType] = [
+        Text(f"! {remark}", style="bold red") for found in said.values() for remark in found
+    ]
+    remarks += _bad(routers)
+    if most_remarks is not None and len(remarks) > most_remarks:
+        more = Text(f"! and {len(remarks) - most_remarks} more like these", style="red")
+        remarks = [*remarks[:most_remarks], more]
+    return Group(*parts, *remarks)
 
 
-def _table(routers: Routers, now: float) -> Table:
-    shown = Table(box=SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
+def _table(routers: Sequence[Router], now: float) -> Table:
+    shown = Table(box=SIMPLE_HEAD, padding=0, pad_edge=False)
     for name in ("Link", "VRID", "Master", "Prio", "Every", "Addresses", "Checksum", "Adverts"):
         right = name in {"VRID", "Prio", "Every", "Adverts"}
         widest = _ADDRESS_WIDTH if name in {"Master", "Addresses"} else None
-        shown.add_column(name, justify="right" if right else "left", overflow="fold", min_width=widest)
+        # Addresses are folded where there is no room; of a number all digits are needed.
+        shown.add_column(name, justify="right" if right else "left", overflow="fold", min_width=widest, no_wrap=right)
     for router in routers:
         shown.add_row(*_row(router, now))
     return shown
@@ -165,7 +186,10 @@ def _bad(routers: Routers) -> list[RenderableType]:
 
 
 def _line(event: Event) -> str:
-    return f"{datetime.fromtimestamp(event.time).astimezone():%H:%M:%S.%f}  {event.text}"
+    try:
+        return f"{datetime.fromtimestamp(event.time).astimezone():%H:%M:%S.%f}  {event.text}"
+    except (ValueError, OverflowError, OSError):  # a damaged file: no clock has that
+        return f"at {event.time:.6f} s  {event.text}"
 
 
 def as_dict(routers: Routers, now: float) -> dict[str, Any]:
