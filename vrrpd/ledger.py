@@ -48,7 +48,7 @@ class LedgerEntry:
 
     @property
     def advertised(self) -> float | None:
-        """When the router last advertised as MASTER, on `time.monotonic`; None if it is not MASTER."""
+        """When it last advertised as MASTER, on `time.monotonic`; None if it does not answer for its addresses."""
         return self._time[0] or None
 
     def advertise(self, now: float) -> None:

@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -249,3 +250,25 @@ def test_a_router_that_comes_back_while_its_host_is_drained_competes_after_the_d
     for router in (kept, removed):
         daemon.wait_until(MASTER, DEADLINE, router)
     daemon.stop()
+
+
+@families
+def test_a_speaker_that_dies_in_a_handover_loses_no_probe(network: Network, family: int) -> None:
+    """Another begins the handover anew. The successor's priority has it wait for a second."""
+    master = network.vrrpd("r1", settings(family, 200, advert_int=1.0))
+    backup = network.vrrpd("r2", settings(family, 1, advert_int=1.0))
+    start_as(MASTER, master)
+    start_as(BACKUP, backup)
+    with Prober(network.lan.host("client"), ip_of(VIPS[family])) as prober:
+        prober.wait_answered(DEADLINE)
+        began = time.monotonic()
+        with ThreadPoolExecutor(1) as executor:
+            told = executor.submit(command, master, "drain")
+            eventually(lambda: master.router_status()["yielding"], "the handover")
+            master.host.run(["kill", "-KILL", str(master.status()["processes"]["speaker"])])
+            assert told.result().returncode in (0, 1)  # who has asked may be told that nobody answered
+        wait_served_by(prober, backup)
+        assert lost_while(prober, began) == 0
+    assert master.status()["speaker_restarts"] == 1
+    status = master.router_status()
+    assert (status["state"], status["drained"]) == (BACKUP, True)

@@ -186,13 +186,19 @@ class RouterDriver:
         if drained:
             if self.state is State.YIELDING:  # it was about to leave; it stays, drained
                 self._handle(Startup())
+            elif advertised is not None and not heir:
+                self._resume(advertised)
             self._handle(Drain())
         elif advertised is None or self.state is not State.INIT:
             self._handle(Startup())
         else:
-            self.vips.adopt()
-            self._handle(Resume(centiseconds(time.monotonic() - advertised)))
+            self._resume(advertised)
         self._prepare()  # a port that others use already has not told this router of its interface
+
+    def _resume(self, advertised: float) -> None:
+        """Go on for a speaker that died as MASTER, or in a handover, which is begun anew if it is still wanted."""
+        self.vips.adopt()
+        self._handle(Resume(centiseconds(time.monotonic() - advertised)))
 
     def shutdown(self) -> None:
         """Take part no longer; a MASTER is in INIT when a successor was found, or none. Said twice, it is at once."""
@@ -477,9 +483,10 @@ class RouterDriver:
             self._too_late_at = now + _patience(self.router.priority, parameters.advertisement_interval)
         if effect.after is not State.MASTER:
             self._too_late_at = inf
-            self._ledger.clear()
             self._announcer.stop()
             self._restore.cancel()
+        if effect.after not in _HOLDING:
+            self._ledger.clear()
         if effect.after is State.BACKUP:
             self._encode(self.router.priority)  # now, so that a takeover need not
         if (effect.after in _HOLDING) != (effect.before in _HOLDING):
