@@ -112,3 +112,34 @@ def test_a_program_that_fails_takes_from_the_priority(network: Network, family: 
     well.touch()
     master.wait_until(MASTER, DEADLINE)
     assert master.router_status()["effective_priority"] == 200
+
+
+@families
+def test_who_is_master_stays_it_whatever_befalls_the_director(network: Network, family: int, tmp_path: Path) -> None:
+    lines, well = scripted(tmp_path, weight=0)
+    well.touch()
+    master = network.vrrpd("r1", settings(family, 200, f"{lines}\ninit_fail = true"))
+    start_as(MASTER, master)
+    before = master.router_status()["counters"]["transitions"]
+    kill(master, "director")
+    eventually(lambda: master.status().get("scripts"), "the new director has its programs")
+    master.routers = [settings(family, 200, f"{lines}\ninit_fail = true\nrise = 2")]
+    master.reload()
+    eventually(lambda: master.status()["scripts"], "they are there")
+    assert master.router_status()["counters"]["transitions"] == before
+    well.unlink()
+    eventually(lambda: master.state() == "FAULT", "it is heeded nevertheless")
+
+
+def test_a_program_that_does_not_end_holds_up_nothing_else(network: Network, tmp_path: Path) -> None:
+    lines, well = scripted(tmp_path, weight=0)
+    well.touch()
+    slow = '[[vrrp_script]]\nname = "slow"\nscript = "/usr/bin/sleep 600"\ntimeout = 600'
+    master = network.vrrpd("r1", settings(4, 200, lines))
+    start_as(MASTER, master)
+    both = lines.replace("track_script = [", 'track_script = ["slow", ')
+    master.routers = [settings(4, 200, f"{both}\n{slow}")]
+    master.reload()
+    assert master.state() == "MASTER"
+    well.unlink()
+    eventually(lambda: master.state() == "FAULT", "what is known to fail is enough")

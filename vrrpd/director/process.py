@@ -68,7 +68,7 @@ async def _direct(begin: BeginDirecting, channel: socket.socket, inbox: Inbox) -
     try:
         with _no_garbage():
             config = begin.config.opened()
-            director = Director(loop, config, begin.held, link.send)
+            director = Director(loop, config, begin.held, begin.said, link.send)
             director.start()
         pages.apply(config)
         link.serve(partial(_take, director=director, pages=pages, link=link))
