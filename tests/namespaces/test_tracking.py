@@ -143,3 +143,19 @@ def test_a_program_that_does_not_end_holds_up_nothing_else(network: Network, tmp
     assert master.state() == "MASTER"
     well.unlink()
     eventually(lambda: master.state() == "FAULT", "what is known to fail is enough")
+
+
+def test_a_start_is_no_fault(network: Network, tmp_path: Path) -> None:
+    lines, well = scripted(tmp_path, weight=0)
+    gate = f"until test -e {tmp_path / 'gate'}; do sleep 0.1; done"
+    told = tmp_path / "told"
+    slow = lines.replace(f"/usr/bin/test -e {well}", f"/bin/sh -c '{gate}'").replace("timeout = 5", "timeout = 600")
+    notify = f"""notify = ["/bin/sh", "-c", 'echo "$3" >> {told}', "notify"]"""
+    router = network.vrrpd("r1", settings(4, 200, f"{notify}\n{slow}"))
+    router.start()
+    router.wait_until("INIT", DEADLINE)
+    assert router.router_status()["reason"] == "its track_script has no result yet"
+    (tmp_path / "gate").touch()
+    router.wait_until(MASTER, DEADLINE)
+    assert router.router_status()["counters"]["transitions"] == {"BACKUP": 1, "MASTER": 1}
+    eventually(lambda: told.exists() and told.read_text() == "BACKUP\nMASTER\n", "its program is told the same")

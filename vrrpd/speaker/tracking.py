@@ -39,7 +39,7 @@ class Tracking:
 
     def start(self) -> None:
         """Take part from now on, but not for ever without a word of the programs."""
-        if self._burden is _UNTOLD:
+        if self.untold:
             self._patience.at(time.monotonic() + UNTOLD_MAX)
 
     def burden(self, burden: Burden | None) -> None:
@@ -49,6 +49,11 @@ class Tracking:
         self._burden = burden or Burden()
         self._patience.cancel()
         self._changed()
+
+    @property
+    def untold(self) -> bool:
+        """Whether nothing is known yet of the programs that are tracked."""
+        return self._burden is _UNTOLD and bool(self.instance.track_script)
 
     @property
     def weight(self) -> int:
