@@ -159,3 +159,18 @@ def test_a_start_is_no_fault(network: Network, tmp_path: Path) -> None:
     router.wait_until(MASTER, DEADLINE)
     assert router.router_status()["counters"]["transitions"] == {"BACKUP": 1, "MASTER": 1}
     eventually(lambda: told.exists() and told.read_text() == "BACKUP\nMASTER\n", "its program is told the same")
+
+
+def test_another_vrid_leaves_the_address_here(network: Network, tmp_path: Path) -> None:
+    """Though nothing was said of the new router's programs yet."""
+    lines, well = scripted(tmp_path, weight=0)
+    well.touch()
+    before, after = settings(4, 200, lines), settings(4, 200, lines, vrid=52)
+    router = network.vrrpd("r1", before)
+    start_as(MASTER, router)
+    router.routers = [after]
+    router.reload()
+    router.wait_until(MASTER, DEADLINE, after)
+    assert router.router_status(after)["counters"]["transitions"] == {"MASTER": 1}
+    well.unlink()
+    eventually(lambda: router.state(after) == "FAULT", "its program is heeded")

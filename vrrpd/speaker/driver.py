@@ -176,7 +176,7 @@ class RouterDriver:
         advertised = time.monotonic() if heir else self._ledger.advertised
         self._ledger.clear()
         self.leaving = False
-        self._tracking.start()
+        self._tracking.start(as_master=advertised is not None)
         self._handle(self._usable())
         if heir and (drained or self.state is not State.INIT):
             self.inherit()

@@ -37,9 +37,11 @@ class Tracking:
         self._burden = _UNTOLD if instance.track_script else Burden()
         self._patience = timers.deadline(self._go_on_untold)
 
-    def start(self) -> None:
-        """Take part from now on, but not for ever without a word of the programs."""
-        if self.untold:
+    def start(self, *, as_master: bool) -> None:
+        """Take part from now on; who goes on as MASTER waits for no word of the programs, others for a while."""
+        if as_master and self.untold:
+            self._burden = Burden()
+        elif self.untold:
             self._patience.at(time.monotonic() + UNTOLD_MAX)
 
     def burden(self, burden: Burden | None) -> None:
