@@ -196,6 +196,7 @@ class RouterDriver:
     def shutdown(self) -> None:
         """Take part no longer; a MASTER is in INIT when a successor was found, or none. Said twice, it is at once."""
         self.leaving, self._waits = True, False
+        self._tracking.stop()
         if self.state is State.INIT:
             self._left(self)
         else:

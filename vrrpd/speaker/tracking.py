@@ -44,6 +44,10 @@ class Tracking:
         elif self.untold:
             self._patience.at(time.monotonic() + UNTOLD_MAX)
 
+    def stop(self) -> None:
+        """Take part no longer."""
+        self._patience.cancel()
+
     def burden(self, burden: Burden | None) -> None:
         """This burdens the router now; None: nothing does, or nothing is known yet and what was said last holds."""
         if burden is None and self.instance.track_script:
@@ -99,8 +103,8 @@ class Tracking:
 
     def _go_on_untold(self) -> None:
         log.warning(
-            "(%s) nothing was heard of its track_script within %g s: it goes on as if all worked; "
-            "the log says why the director is silent",
+            "(%s) nothing is known of its track_script after %g s: it goes on as if all worked; "
+            "vrrpd status says which programs run still, and the log whether no director runs them",
             *(self.instance.name, UNTOLD_MAX),
         )
         self.burden(Burden())
