@@ -33,6 +33,7 @@ from msgspec.structs import replace
 from benchmarks.figures import REPORT_ONLY, Figure, Limit, Measure, Samples, table
 from benchmarks.peers import MASTER, Daemon, Keepalived, RouterSettings, Vrrpd
 from tests.ipvs import uml
+from vrrpd.channel import SetBurdens
 from vrrpd.config.model import Config
 from vrrpd.config.services import Masquerade, NodeSettings, RealServerSettings, TcpCheck, VirtualServerSettings
 from vrrpd.director.director import Director
@@ -89,7 +90,7 @@ def one_change(services: int, real_servers: int, runs: int) -> Samples:
         with mock.patch("vrrpd.director.director.Ipvs", return_value=kernel):
             empty = replace(config, virtual_servers=())
             director, applied = (
-                Director(asyncio.get_running_loop(), empty, frozenset(), lambda _: None),
+                Director(asyncio.get_running_loop(), empty, frozenset(), SetBurdens({}), lambda _: None),
                 asyncio.Event(),
             )
             director.start()

@@ -79,10 +79,20 @@ class Burden(Struct, frozen=True):
     """What fails, without which it is in FAULT; empty: nothing."""
 
 
+class Standing(Struct, frozen=True):
+    """What is believed of a program that instances track."""
+
+    works: bool
+    reason: str = ""
+    """Why it does not, or did not when it began to be believed."""
+
+
 class SetBurdens(Struct, frozen=True):
     """From the director, for the speaker: what burdens the routers; nothing those not named."""
 
     burdens: Mapping[RouterKey, Burden]
+    standings: Mapping[str, Standing] = {}
+    """By the names of programs; for the next director, should this one die."""
 
 
 class Stop(Struct, frozen=True):

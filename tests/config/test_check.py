@@ -44,13 +44,24 @@ def test_programs_that_are_tracked_or_not() -> None:
         '[[vrrp_script]]\nname = "a"\nscript = "/bin/true"\n'
         '[[vrrp_script]]\nname = "b"\nscript = "/no/such/program"\ntimeout = 5\n'
         '[[vrrp_script]]\nname = "c"\nscript = "/bin/true"\n'
+        '[[vrrp_script]]\nname = "d"\nscript = "/bin"\n'
     )
-    assert said(instance(extra='track_script = ["a", "b"]') + scripts, ETH0)[1:] == [
+    assert said(instance(extra='track_script = ["a", "b", "d"]') + scripts, ETH0)[1:] == [
         "vrrp_script a: it runs as vrrpd does; let nobody else write to it",
         "vrrp_script b: warning: /no/such/program is not there, or cannot be executed, at present",
         "vrrp_script b: a run that takes longer than interval, 1 s, puts the next one off",
         "vrrp_script b: it runs as vrrpd does; let nobody else write to it",
         "vrrp_script c: warning: it never runs: no [[vrrp_instance]] has it in its track_script",
+        "vrrp_script d: warning: /bin is not there, or cannot be executed, at present",
+        "vrrp_script d: it runs as vrrpd does; let nobody else write to it",
+    ]
+
+
+def test_weights_move_no_owner() -> None:
+    script = '[[vrrp_script]]\nname = "a"\nscript = "/bin/true"\nweight = -20\n'
+    owner = instance(extra='priority = 255\ntrack_script = ["a"]')
+    assert warned(owner + script, {"eth0": interface("192.0.2.100/24")}) == [
+        "weights have no effect on an owner (priority 255); use 1-254, or no weights"
     ]
 
 

@@ -29,8 +29,18 @@ def test_what_is_other_than_it_was_is_known_without_opening_it() -> None:
     assert changes(before, after) == {
         "settings": [],
         "at the next start": ["control_socket"],
+        "scripts": [],
         "virtual servers added": ["TCP 192.0.2.100:83"],
         "virtual servers changed": ["TCP 192.0.2.100:81"],
         "virtual servers removed": ["TCP 192.0.2.100:80"],
     }
     assert not any(changes(before, before).values())
+
+
+def test_programs_that_are_other_than_they_were_are_named() -> None:
+    def scripts(*lines: str) -> Config:
+        return config(base=BASE + "".join(f'\n[[vrrp_script]]\nscript = "/bin/true"\n{line}' for line in lines))
+
+    before = seal(scripts('name = "kept"', 'name = "changed"', 'name = "removed"'))
+    after = seal(scripts('name = "kept"', 'name = "changed"\nfall = 2', 'name = "added"'))
+    assert changes(before, after)["scripts"] == ["changed", "removed", "added"]

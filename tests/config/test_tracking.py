@@ -73,15 +73,15 @@ def test_programs_and_their_weights() -> None:
         (
             f'{SCRIPTS}{INSTANCE}track_script = ["chk_x"]\n',
             (
-                '19: vrrp_instance[0].track_script[0]: there is no [[vrrp_script]] named "chk_x"; '
-                'use "chk_a" or "chk_b", or add one of that name'
+                '19: vrrp_instance[0].track_script[0]: there is no vrrp_script named "chk_x"; '
+                'use "chk_a" or "chk_b", or add one of that name, or remove it'
             ),
         ),
         (
             f'{INSTANCE}track_script = ["chk_x"]\n',
             (
-                '6: vrrp_instance[0].track_script[0]: there is no [[vrrp_script]] named "chk_x"; '
-                "there is none yet, or add one of that name"
+                '6: vrrp_instance[0].track_script[0]: there is no vrrp_script named "chk_x"; '
+                "add one of that name, or remove it"
             ),
         ),
         (

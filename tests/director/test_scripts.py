@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from vrrpd.channel import Burden
+from vrrpd.channel import Burden, Standing
 from vrrpd.config.model import TrackedScript, VirtualAddress, VrrpInstance, VrrpScript
 from vrrpd.director.priorities import burdens
-from vrrpd.director.scripts import Opinion, Scripts, Standing
+from vrrpd.director.scripts import Opinion, Scripts
 
 DEADLINE = 20.0
 CHECK = VrrpScript("check", ("/bin/true",))
@@ -49,7 +49,7 @@ def test_what_they_come_to_for_a_router() -> None:
     works = Standing(works=True)
 
     def burden(a: Standing, b: Standing, c: Standing) -> Burden:
-        (found,) = burdens([instance], [], {"a": a, "b": b, "c": c}).values()
+        (found,) = burdens([instance], [], {"a": a, "b": b, "c": c}, {}).values()
         return found
 
     fails = Standing(works=False, reason="/bin/false exited with 1")
@@ -60,12 +60,24 @@ def test_what_they_come_to_for_a_router() -> None:
     assert burden(works, works, fails) == Burden(20, "vrrp_script c fails: /bin/false exited with 1")
 
 
+def test_what_is_not_known_yet_holds_nothing_up_that_is() -> None:
+    vip = VirtualAddress(ip_interface("192.0.2.100/24"), "eth0")
+    waits = VrrpInstance("VI_1", "eth0", 51, (vip,), track_script=(TrackedScript("a"), TrackedScript("new", 20)))
+    other = VrrpInstance("VI_2", "eth0", 52, (vip,), track_script=(TrackedScript("a"),))
+    works, fails = {"a": Standing(works=True)}, {"a": Standing(works=False, reason="it exited with 1")}
+    fault = Burden(lacking="vrrp_script a fails: it exited with 1")
+    assert burdens([waits, other], [], works, {}) == {other.key: Burden()}
+    assert burdens([waits, other], [], works, {waits.key: Burden(7)}) == {waits.key: Burden(7), other.key: Burden()}
+    assert burdens([waits, other], [], fails, {waits.key: Burden(7)}) == {waits.key: fault, other.key: fault}
+    assert burdens([waits], [], works, {waits.key: fault}) == {waits.key: fault}
+
+
 def run(scripts: list[VrrpScript], until: Callable[[Scripts], bool]) -> Scripts:
     """Run them until it is so."""
 
     async def wait() -> Scripts:
         news = asyncio.Event()
-        running = Scripts(asyncio.get_running_loop(), news.set)
+        running = Scripts(asyncio.get_running_loop(), news.set, {})
         running.apply(scripts)
         async with asyncio.timeout(DEADLINE):
             while not until(running):
@@ -77,14 +89,14 @@ def run(scripts: list[VrrpScript], until: Callable[[Scripts], bool]) -> Scripts:
     return asyncio.run(wait())
 
 
-def test_nothing_is_said_before_all_have_run(tmp_path: Path) -> None:
+def test_each_is_known_when_it_has_run(tmp_path: Path) -> None:
     gate = tmp_path / "gate"
     slow = VrrpScript("slow", ("/bin/sh", "-c", f"until test -e {gate}; do sleep 0.02; done"), timeout=DEADLINE)
 
     def until(scripts: Scripts) -> bool:
         works = {each["name"]: each["works"] for each in scripts.status()}
         if works["check"] and works["slow"] is None:
-            assert scripts.standings is None
+            assert scripts.standings == {"check": Standing(works=True)}
             gate.touch()
         return scripts.standings == {"check": Standing(works=True), "slow": Standing(works=True)}
 
@@ -118,7 +130,7 @@ def test_a_reload_leaves_alone_what_is_as_it_was(tmp_path: Path) -> None:
 
     async def wait() -> None:
         news = asyncio.Event()
-        running = Scripts(asyncio.get_running_loop(), news.set)
+        running = Scripts(asyncio.get_running_loop(), news.set, {})
         running.apply([kept])
         async with asyncio.timeout(DEADLINE):
             await news.wait()
@@ -132,3 +144,19 @@ def test_a_reload_leaves_alone_what_is_as_it_was(tmp_path: Path) -> None:
 
     asyncio.run(wait())
     assert runs.read_text() == "\n"
+
+
+def test_a_reload_or_a_new_life_keeps_what_is_believed() -> None:
+    works, gone = Standing(works=True), Standing(works=False, reason="of a script that is no more")
+
+    async def apply() -> None:
+        running = Scripts(asyncio.get_running_loop(), lambda: None, {"check": works, "gone": gone})
+        running.apply([replace(CHECK, init_fail=True)])
+        assert running.standings == {"check": works}
+        running.apply([replace(CHECK, init_fail=True, interval=60.0)])
+        assert running.standings == {"check": works}
+        running.apply([replace(CHECK, name="gone")])
+        assert running.standings == {}
+        running.close()
+
+    asyncio.run(apply())

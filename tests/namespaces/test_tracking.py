@@ -112,3 +112,65 @@ def test_a_program_that_fails_takes_from_the_priority(network: Network, family: 
     well.touch()
     master.wait_until(MASTER, DEADLINE)
     assert master.router_status()["effective_priority"] == 200
+
+
+@families
+def test_who_is_master_stays_it_whatever_befalls_the_director(network: Network, family: int, tmp_path: Path) -> None:
+    lines, well = scripted(tmp_path, weight=0)
+    well.touch()
+    master = network.vrrpd("r1", settings(family, 200, f"{lines}\ninit_fail = true"))
+    start_as(MASTER, master)
+    before = master.router_status()["counters"]["transitions"]
+    kill(master, "director")
+    eventually(lambda: master.status().get("scripts"), "the new director has its programs")
+    master.routers = [settings(family, 200, f"{lines}\ninit_fail = true\nrise = 2")]
+    master.reload()
+    eventually(lambda: master.status()["scripts"], "they are there")
+    assert master.router_status()["counters"]["transitions"] == before
+    well.unlink()
+    eventually(lambda: master.state() == "FAULT", "it is heeded nevertheless")
+
+
+def test_a_program_that_does_not_end_holds_up_nothing_else(network: Network, tmp_path: Path) -> None:
+    lines, well = scripted(tmp_path, weight=0)
+    well.touch()
+    slow = '[[vrrp_script]]\nname = "slow"\nscript = "/usr/bin/sleep 600"\ntimeout = 600'
+    master = network.vrrpd("r1", settings(4, 200, lines))
+    start_as(MASTER, master)
+    both = lines.replace("track_script = [", 'track_script = ["slow", ')
+    master.routers = [settings(4, 200, f"{both}\n{slow}")]
+    master.reload()
+    assert master.state() == "MASTER"
+    well.unlink()
+    eventually(lambda: master.state() == "FAULT", "what is known to fail is enough")
+
+
+def test_a_start_is_no_fault(network: Network, tmp_path: Path) -> None:
+    lines, well = scripted(tmp_path, weight=0)
+    gate = f"until test -e {tmp_path / 'gate'}; do sleep 0.1; done"
+    told = tmp_path / "told"
+    slow = lines.replace(f"/usr/bin/test -e {well}", f"/bin/sh -c '{gate}'").replace("timeout = 5", "timeout = 600")
+    notify = f"""notify = ["/bin/sh", "-c", 'echo "$3" >> {told}', "notify"]"""
+    router = network.vrrpd("r1", settings(4, 200, f"{notify}\n{slow}"))
+    router.start()
+    router.wait_until("INIT", DEADLINE)
+    assert router.router_status()["reason"] == "its track_script has no result yet"
+    (tmp_path / "gate").touch()
+    router.wait_until(MASTER, DEADLINE)
+    assert router.router_status()["counters"]["transitions"] == {"BACKUP": 1, "MASTER": 1}
+    eventually(lambda: told.exists() and told.read_text() == "BACKUP\nMASTER\n", "its program is told the same")
+
+
+def test_another_vrid_leaves_the_address_here(network: Network, tmp_path: Path) -> None:
+    """Though nothing was said of the new router's programs yet."""
+    lines, well = scripted(tmp_path, weight=0)
+    well.touch()
+    before, after = settings(4, 200, lines), settings(4, 200, lines, vrid=52)
+    router = network.vrrpd("r1", before)
+    start_as(MASTER, router)
+    router.routers = [after]
+    router.reload()
+    router.wait_until(MASTER, DEADLINE, after)
+    assert router.router_status(after)["counters"]["transitions"] == {"MASTER": 1}
+    well.unlink()
+    eventually(lambda: router.state(after) == "FAULT", "its program is heeded")

@@ -63,7 +63,7 @@ def as_text(status: dict[str, Any]) -> str:
             f"{router['name']:<16}{router['interface']:<12}{router['virtual_router_id']:<6}{router['state']:<8}"
             f"{router['effective_priority']:<10}{master:<36} {present:<9}{since}"
         )
-        lines += [f"    {router['reason']}"] if router["state"] == "FAULT" else []
+        lines += [f"    {router['reason']}"] if router["state"] in ("FAULT", "INIT") else []
         lines += ["    drained: it does not take over until `vrrpd undrain`"] if router["drained"] else []
         lines += [f"    handing over: {router['reason']}"] if router["yielding"] else []
         lines += [f"    {vip['address']}: {vip['error']}" for vip in router["vips"] if vip.get("error")]
@@ -71,7 +71,10 @@ def as_text(status: dict[str, Any]) -> str:
         if dropped:
             lines.append("    dropped: " + ", ".join(f"{count} {reason}" for reason, count in dropped.items()))
     scripts = status.get("scripts", ())
-    lines += [f"vrrp_script {each['name']} fails: {each['reason']}" for each in scripts if each["works"] is False]
+    verbs = {None: "", False: " fails"}
+    lines += [
+        f"vrrp_script {each['name']}{verbs[each['works']]}: {each['reason']}" for each in scripts if not each["works"]
+    ]
     for stranger in status.get("strangers", ()):
         lines.append(
             f"{stranger['interface']} ({stranger['family']}): {stranger['adverts_dropped']['vrid']} adverts of VRIDs "

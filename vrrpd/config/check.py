@@ -3,7 +3,7 @@
 Each rule is a function below; `_RULES` has the order in which they speak.
 """
 
-import os
+import shutil
 from collections.abc import Iterator
 
 from vrrpd.config.addresses import link_local_of
@@ -40,7 +40,7 @@ def _scripts(config: Config) -> Iterator[Finding]:
         if script.name not in tracked:
             yield warning(what, "it never runs: no [[vrrp_instance]] has it in its track_script")
             continue
-        if not os.access(program, os.X_OK):
+        if not shutil.which(program):
             yield warning(what, f"{program} is not there, or cannot be executed, at present")
         if script.timeout > script.interval:
             yield note(what, f"a run that takes longer than interval, {script.interval:g} s, puts the next one off")
@@ -136,7 +136,10 @@ def _tracked_interfaces(instance: VrrpInstance, interfaces: Interfaces) -> Itera
             what = "does not exist" if interface is None else "is down or has no carrier"
             lost = f"{abs(tracked.weight)} less priority" if tracked.weight else "FAULT"
             yield warning(instance.name, f"{tracked.interface}, which is tracked, {what} at present: {lost}")
-    if instance.priority == PRIORITY_OWNER and any(tracked.weight for tracked in instance.track_interface):
+
+
+def _weights_of_an_owner(instance: VrrpInstance, _: Interfaces) -> Iterator[Finding]:
+    if instance.priority == PRIORITY_OWNER and instance.weights:
         yield warning(instance.name, "weights have no effect on an owner (priority 255); use 1-254, or no weights")
 
 
@@ -223,6 +226,7 @@ _RULES = (
     _generated_link_local,
     _interface_at_present,
     _tracked_interfaces,
+    _weights_of_an_owner,
     _unicast,
     _fragments,
     _devices_of_addresses,

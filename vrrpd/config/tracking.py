@@ -53,8 +53,8 @@ def read_tracked_scripts(
     def read(values: Mapping[str, Any], at: KeyPath) -> TrackedScript | None:
         name = values["script"]
         if weights is not None and name not in weights:
-            known = f"use {' or '.join(map(shown, sorted(weights)))}" if weights else "there is none yet"
-            report.add(at, f"there is no [[vrrp_script]] named {shown(name)}", f"{known}, or add one of that name")
+            known = f"use {' or '.join(map(shown, sorted(weights)))}, or " if weights else ""
+            report.add(at, f"there is no vrrp_script named {shown(name)}", f"{known}add one of that name, or remove it")
             return None
         return TrackedScript(name, values.get("weight", (weights or {}).get(name, 0)))
 

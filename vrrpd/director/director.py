@@ -10,7 +10,7 @@ from typing import Any
 from msgspec import Raw
 from msgspec.json import encode
 
-from vrrpd.channel import Burden, Entered, SetBurdens
+from vrrpd.channel import Entered, SetBurdens
 from vrrpd.config.model import Config
 from vrrpd.config.services import DRAIN_TIMEOUT, VirtualServerSettings
 from vrrpd.director.belongings import Belongings
@@ -57,6 +57,7 @@ class Director:
         loop: the one that runs.
         config: to begin with.
         held: the routers that hold their addresses.
+        said: what an earlier life has told last.
         tell: takes what is to be added to the priorities of routers.
     """
 
@@ -65,6 +66,7 @@ class Director:
         loop: asyncio.AbstractEventLoop,
         config: Config,
         held: frozenset[RouterKey],
+        said: SetBurdens,
         tell: Callable[[SetBurdens], None],
     ) -> None:
         self._loop = loop
@@ -91,9 +93,8 @@ class Director:
         self._errors: dict[str, str] = {}
         """Why the kernel is not as it should be, by what of it; told in the status."""
         self._told: set[str] = set()
-        self._scripts = Scripts(loop, self._weigh)
-        self._burdens: Mapping[RouterKey, Burden] | None = None
-        """None: an earlier life may have told some."""
+        self._scripts = Scripts(loop, self._weigh, said.standings)
+        self._said = said
         self._flush_timer: asyncio.TimerHandle | None = None
         self._flushed_at = float("-inf")
         self._weigh_timer: asyncio.TimerHandle | None = None
@@ -317,17 +318,17 @@ class Director:
             self._weigh_timer = self._loop.call_later(max(0.0, wait), self._weigh)
 
     def _weigh(self) -> None:
-        """Tell what burdens the routers, if that is news; nothing before all programs have run: what was told holds."""
+        """Tell what burdens the routers, if that is news."""
         if self._weigh_timer:
             self._weigh_timer.cancel()
             self._weigh_timer = None
         self._weighed_at = self._loop.time()
-        if (standings := self._scripts.standings) is None:
-            return
-        found = burdens(self._config.instances, self._services.values(), standings)
-        if found != self._burdens:
-            self._burdens = found
-            self._tell(SetBurdens(found))
+        standings = self._scripts.standings
+        found = burdens(self._config.instances, self._services.values(), standings, self._said.burdens)
+        news = SetBurdens(found, standings)
+        if news != self._said:
+            self._said = news
+            self._tell(news)
 
     def _merge(self) -> None:
         self._table = {}

@@ -3,18 +3,24 @@
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
-from vrrpd.channel import Burden
+from vrrpd.channel import Burden, Standing
 from vrrpd.config.model import VrrpInstance
-from vrrpd.director.scripts import Standing
 from vrrpd.director.service import Service
 from vrrpd.ledger import RouterKey
 from vrrpd.protocol.advert import IPAddress
 
 
 def burdens(
-    instances: Iterable[VrrpInstance], services: Iterable[Service], standings: Mapping[str, Standing]
+    instances: Iterable[VrrpInstance],
+    services: Iterable[Service],
+    standings: Mapping[str, Standing],
+    before: Mapping[RouterKey, Burden],
 ) -> dict[RouterKey, Burden]:
-    """What burdens each router; those that track programs are named in any case, others if there is something."""
+    """What burdens each router; those that track programs, once these are known, and others if there is something.
+
+    While nothing is known of a program, what was said `before` of those that track it holds; but one that is known to
+    fail, and without which they are in FAULT, does not wait for it.
+    """
     by_address: defaultdict[IPAddress, list[Service]] = defaultdict(list)
     for service in services:
         if service.settings.vrrp_weight and not service.has_quorum:
@@ -27,7 +33,10 @@ def burdens(
         }
         weight = sum(service.settings.vrrp_weight for service in lost.values())
         burden = _with_scripts(instance, weight, standings)
-        if burden != Burden() or instance.track_script:
+        if not burden.lacking and any(each.script not in standings for each in instance.track_script):
+            if instance.key in before:
+                found[instance.key] = before[instance.key]
+        elif burden != Burden() or instance.track_script:
             found[instance.key] = burden
     return found
 
@@ -35,7 +44,9 @@ def burdens(
 def _with_scripts(instance: VrrpInstance, weight: int, standings: Mapping[str, Standing]) -> Burden:
     lacking: list[str] = []
     for tracked in instance.track_script:
-        standing = standings[tracked.script]
+        standing = standings.get(tracked.script)
+        if standing is None:
+            continue
         if tracked.weight:
             weight += tracked.weight if standing.works == (tracked.weight > 0) else 0
         elif not standing.works:

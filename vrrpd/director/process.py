@@ -20,6 +20,7 @@ from vrrpd.channel import (
     Inbox,
     Message,
     Ping,
+    SetBurdens,
     Stop,
     TellStatus,
 )
@@ -39,7 +40,7 @@ _telling: set[asyncio.Task[None]] = set()
 """A task that nobody knows may be collected as garbage."""
 
 
-def run(channel: socket.socket, sealed: SealedConfig, held: frozenset[RouterKey]) -> int:
+def run(channel: socket.socket, sealed: SealedConfig, held: frozenset[RouterKey], said: SetBurdens) -> int:
     """Direct until told to stop, or until the supervisor is gone; returns the exit code.
 
     Only who is told to stop clears away. Without a supervisor, or after a mistake of ours, the kernel goes on as it is,
@@ -49,6 +50,7 @@ def run(channel: socket.socket, sealed: SealedConfig, held: frozenset[RouterKey]
         channel: to the supervisor.
         sealed: the configuration to begin with.
         held: the routers that hold their addresses.
+        said: what an earlier director has said last, which holds.
     """
     wake_when_orphaned()
     for ignored in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
@@ -56,10 +58,10 @@ def run(channel: socket.socket, sealed: SealedConfig, held: frozenset[RouterKey]
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, DESCRIPTORS)), hard))
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_direct(channel, sealed, held))
+        return runner.run(_direct(channel, sealed, held, said))
 
 
-async def _direct(channel: socket.socket, sealed: SealedConfig, held: frozenset[RouterKey]) -> int:
+async def _direct(channel: socket.socket, sealed: SealedConfig, held: frozenset[RouterKey], said: SetBurdens) -> int:
     loop = asyncio.get_running_loop()
     ended: asyncio.Future[int] = loop.create_future()
     _, link = await loop.create_connection(lambda: SupervisorLink(ended, Inbox()), sock=channel)
@@ -69,7 +71,7 @@ async def _direct(channel: socket.socket, sealed: SealedConfig, held: frozenset[
     try:
         with _no_garbage():
             config = sealed.opened()
-            director = Director(loop, config, held, link.send)
+            director = Director(loop, config, held, said, link.send)
             director.start()
         pages.apply(config)
         link.serve(partial(_take, director=director, pages=pages, link=link))

@@ -5,8 +5,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 from ipaddress import IPv4Address
 
-from msgspec import Struct
-
+from vrrpd.channel import Standing
 from vrrpd.config.model import VrrpScript
 from vrrpd.config.services import MiscCheck
 from vrrpd.director.checks.probe import CheckFailed, probe
@@ -16,19 +15,19 @@ log = logging.getLogger(__name__)
 _NOBODY = IPv4Address("0.0.0.0")  # noqa: S104 - a program asks whom it likes
 
 
-class Standing(Struct, frozen=True):
-    """What is believed of one."""
-
-    works: bool
-    reason: str = ""
-    """Why it does not, or did not when it began to be believed."""
+_NOT_YET = Standing(works=False, reason="it has not succeeded yet")
 
 
 class Opinion:
-    """What to believe after each run; knows no clock."""
+    """What to believe after each run; knows no clock.
 
-    def __init__(self, script: VrrpScript) -> None:
-        self.standing = Standing(works=False, reason="it has not succeeded yet") if script.init_fail else None
+    Args:
+        script: the program and its `rise` and `fall`.
+        before: what was believed of it already.
+    """
+
+    def __init__(self, script: VrrpScript, before: Standing | None = None) -> None:
+        self.standing = before or (_NOT_YET if script.init_fail else None)
         """None: nothing is known."""
         self._script = script
         self._streak = 0
@@ -53,34 +52,34 @@ class Scripts:
     Args:
         loop: the one that runs.
         changed: called when something else is believed of one than before.
+        believed: by an earlier life, of each by its name.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, changed: Callable[[], None]) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, changed: Callable[[], None], believed: Mapping[str, Standing]
+    ) -> None:
         self._loop = loop
         self._changed = changed
+        self._believed = believed
         self._running: dict[VrrpScript, tuple[Opinion, asyncio.Task[None]]] = {}
 
     def apply(self, scripts: Iterable[VrrpScript]) -> None:
-        """Run these, and no others; those that are as they were go on."""
+        """Run these, and no others; those that are as they were go on, and of a known name the same is believed."""
+        believed, self._believed = {**self._believed, **self.standings}, {}
         before, self._running = self._running, {}
         for script in scripts:
             known = before.pop(script, None)
             if known is None:
-                opinion = Opinion(script)
+                opinion = Opinion(script, believed.get(script.name))
                 known = opinion, self._loop.create_task(self._run(script, opinion))
             self._running[script] = known
         for _, task in before.values():
             task.cancel()
 
     @property
-    def standings(self) -> Mapping[str, Standing] | None:
-        """What is believed of each, by its name; None while nothing is known of one."""
-        found: dict[str, Standing] = {}
-        for script, (opinion, _) in self._running.items():
-            if opinion.standing is None:
-                return None
-            found[script.name] = opinion.standing
-        return found
+    def standings(self) -> Mapping[str, Standing]:
+        """What is believed of each, by its name, but for those of which nothing is known."""
+        return {script.name: opinion.standing for script, (opinion, _) in self._running.items() if opinion.standing}
 
     def status(self) -> list[dict[str, object]]:
         """For `vrrpd status --json`."""

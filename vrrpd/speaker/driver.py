@@ -87,6 +87,8 @@ class RouterDriver:
     ) -> None:
         self.leaving = False
         """It is to take part no longer, and waits for a successor."""
+        self._waits = False
+        """It is to take part as soon as something is known of the programs that it tracks."""
         self._left = left
         self._tell = tell
         self.instance = instance
@@ -179,7 +181,7 @@ class RouterDriver:
         advertised = time.monotonic() if heir else self._ledger.advertised
         self._ledger.clear()
         self.leaving = False
-        self._tracking.start()
+        self._tracking.start(as_master=advertised is not None)
         self._handle(self._usable())
         if heir and (drained or self.state is not State.INIT):
             self.inherit()
@@ -189,6 +191,8 @@ class RouterDriver:
             elif advertised is not None and not heir:
                 self._resume(advertised)
             self._handle(Drain())
+        elif self.state is State.INIT and advertised is None and self._tracking.untold:
+            self._waits, self.last_reason = True, self._usable().reason
         elif advertised is None or self.state is not State.INIT:
             self._handle(Startup())
         else:
@@ -202,7 +206,8 @@ class RouterDriver:
 
     def shutdown(self) -> None:
         """Take part no longer; a MASTER is in INIT when a successor was found, or none. Said twice, it is at once."""
-        self.leaving = True
+        self.leaving, self._waits = True, False
+        self._tracking.stop()
         if self.state is State.INIT:
             self._left(self)
         else:
@@ -296,6 +301,10 @@ class RouterDriver:
         told = self._told_usable
         if (usable := self._usable()) != told:
             self._handle(usable)
+        if self._waits and not self._tracking.untold:
+            self._waits = False
+            if self.state is State.INIT:  # it may have been drained meanwhile
+                self._handle(Startup())
 
     def _usable(self) -> LinkChanged:
         usable = self._told_usable = self._tracking.usable(self._port.state)

@@ -37,10 +37,16 @@ class Tracking:
         self._burden = _UNTOLD if instance.track_script else Burden()
         self._patience = timers.deadline(self._go_on_untold)
 
-    def start(self) -> None:
-        """Take part from now on, but not for ever without a word of the programs."""
-        if self._burden is _UNTOLD:
+    def start(self, *, as_master: bool) -> None:
+        """Take part from now on; who goes on as MASTER waits for no word of the programs, others for a while."""
+        if as_master and self.untold:
+            self._burden = Burden()
+        elif self.untold:
             self._patience.at(time.monotonic() + UNTOLD_MAX)
+
+    def stop(self) -> None:
+        """Take part no longer."""
+        self._patience.cancel()
 
     def burden(self, burden: Burden | None) -> None:
         """This burdens the router now; None: nothing does, or nothing is known yet and what was said last holds."""
@@ -55,6 +61,11 @@ class Tracking:
         """Those that the router has anything to do with."""
         tracked = {each.interface for each in self.instance.track_interface}
         return {self.instance.interface} | tracked | {vip.dev for vip in self.instance.virtual_ipaddress}
+
+    @property
+    def untold(self) -> bool:
+        """Whether nothing is known yet of the programs that are tracked."""
+        return self._burden is _UNTOLD and bool(self.instance.track_script)
 
     @property
     def weight(self) -> int:
@@ -98,8 +109,8 @@ class Tracking:
 
     def _go_on_untold(self) -> None:
         log.warning(
-            "(%s) nothing was heard of its track_script within %g s: it goes on as if all worked; "
-            "the log says why the director is silent",
+            "(%s) nothing is known of its track_script after %g s: it goes on as if all worked; "
+            "vrrpd status says which programs run still, and the log whether no director runs them",
             *(self.instance.name, UNTOLD_MAX),
         )
         self.burden(Burden())

@@ -5,7 +5,7 @@ import socket
 from collections import deque
 from collections.abc import Callable
 
-from vrrpd.channel import Direct, Entered, Holds, Message, TellStatus
+from vrrpd.channel import Direct, Entered, Holds, Message, SetBurdens, TellStatus
 from vrrpd.config.sealed import SealedConfig
 from vrrpd.ledger import RouterKey
 from vrrpd.supervisor.best_effort import BestEffort
@@ -22,6 +22,8 @@ class Directing(BestEffort):
         self, selector: selectors.BaseSelector, let_go: Callable[[], None], said: Callable[[Message], None]
     ) -> None:
         super().__init__("director", selector, let_go, said)
+        self.said = SetBurdens({})
+        """What burdens the routers, by what one has said last; it holds while there is none."""
         self._config: SealedConfig | None = None
         self._held: frozenset[RouterKey] = frozenset()
         self._news: set[RouterKey] = set()
@@ -34,7 +36,7 @@ class Directing(BestEffort):
         from vrrpd.director import process  # noqa: PLC0415
 
         assert self._config
-        return process.run(channel, self._config, self._held)
+        return process.run(channel, self._config, self._held, self.said)
 
     def configure(self, config: SealedConfig, answered: Answered = lambda _: None) -> None:
         """This is the configuration now; a director is started when there is something to direct, or to clear away."""

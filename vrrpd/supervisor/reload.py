@@ -34,12 +34,14 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def changes(before: SealedConfig, after: SealedConfig) -> dict[str, list[str]]:
-    """What is other than it was, but for the virtual routers: settings, and virtual servers by what becomes of them."""
+    """What is other than it was, but for the virtual routers: settings, programs, and virtual servers."""
     old, new = before.digests, after.digests
     was, will = before.speakers, after.speakers
+    scripts, programs = ({each.name: each for each in config.scripts} for config in (was, will))
     return {
         "settings": [key for key in GLOBAL_SETTINGS if getattr(will, key) != getattr(was, key)],
         "at the next start": ["control_socket"] if will.control_socket != was.control_socket else [],
+        "scripts": [name for name in scripts | programs if scripts.get(name) != programs.get(name)],
         "virtual servers added": [name for name in new if name not in old],
         "virtual servers changed": [name for name, known in new.items() if old.get(name, known) != known],
         "virtual servers removed": [name for name in old if name not in new],

@@ -6,7 +6,7 @@ import selectors
 import signal
 import socket
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,6 @@ from vrrpd.channel import (
     Answer,
     Apply,
     Begin,
-    Burden,
     Entered,
     Holds,
     LogLine,
@@ -34,7 +33,7 @@ from vrrpd.channel import (
 )
 from vrrpd.config.model import Config
 from vrrpd.config.sealed import SealedConfig
-from vrrpd.ledger import Ledger, RouterKey
+from vrrpd.ledger import Ledger
 from vrrpd.speaker import process as speaker_process
 from vrrpd.speaker.status import fault_status
 from vrrpd.supervisor import log as log_output
@@ -109,7 +108,6 @@ class Supervisor:
         else:
             self._reading = Reading(origin, config, self._apart)
         self._transitions = Transitions(self._tell_of)
-        self._burdens: Mapping[RouterKey, Burden] = {}
         self._ever_started = False
         self._start_at: float | None = 0.0
         self._stopping = False
@@ -193,7 +191,7 @@ class Supervisor:
             log.critical("cannot fork a speaker: %s; next try in %g s", error.strerror, FORK_RETRY_DELAY)
             self._start_at = time.monotonic() + FORK_RETRY_DELAY
             return
-        speaker.send(Begin(self._sealed.spoken, self._drained, self._burdens))
+        speaker.send(Begin(self._sealed.spoken, self._drained, self._director.said.burdens))
         speaker.born = time.monotonic()
         self._speaker = speaker
         self._director.hear_news()
@@ -272,7 +270,7 @@ class Supervisor:
             if self._watcher and message.level >= logging.ERROR:
                 self._watcher.tell(message)
         elif isinstance(message, SetBurdens):
-            self._burdens = message.burdens
+            self._director.said = message
             if self._speaker:
                 self._speaker.send(message)
 

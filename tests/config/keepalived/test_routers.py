@@ -187,7 +187,7 @@ def test_scripts_that_are_tracked() -> None:
         ("pidof", "no-such-program", 'script: there is no program "no-such-program" on this host'),
         ("'a b'", "'a b", 'script: "pidof -x \'a b" cannot be split into words'),
         ("weight -4", "weight -4 reverse", "weight: reverse: a weight is added while that is well"),
-        ("chk {", "check {", 'chk: there is no [[vrrp_script]] named "chk"'),
+        ("chk {", "check {", 'chk: there is no vrrp_script named "chk"'),
         ("rise 3", "raise 3", "raise: it is not a known word of vrrp_script; did you mean rise?"),
     ],
 )

@@ -74,24 +74,35 @@ GRANDCHILD = 'sleep 60 & echo $! > "$1.part" && mv "$1.part" "$1" && {}'
 """Leaves a process in the background, whose number it writes into a file."""
 
 
-@pytest.mark.parametrize("then", ["sleep 60", "trap '' TERM INT HUP; sleep 60", "exit 0"])
+@pytest.mark.parametrize("then", ["sleep 60", "trap '' TERM INT HUP; sleep 60"])
 def test_the_whole_group_ends_with_the_attempt(run: Run, address: IPAddress, tmp_path: Path, then: str) -> None:
-    """Whether it is cancelled or the program comes to its end."""
     path = tmp_path / "number"
     check = patient(MiscCheck, misc_path=shell(GRANDCHILD.format(then), str(path)))
 
     async def main() -> None:
         task = asyncio.ensure_future(probe(check, address, 0))
         await eventually(path.exists)
-        if then == "exit 0":
-            assert await task is None
-        else:
-            task.cancel()
-            await asyncio.wait([task], timeout=DEADLINE)
-            assert task.cancelled()
+        task.cancel()
+        await asyncio.wait([task], timeout=DEADLINE)
+        assert task.cancelled()
         grandchild = int(path.read_text(encoding="ascii"))
         await eventually(lambda: not runs(grandchild))
         assert not runs(grandchild)
+
+    run(main())
+
+
+def test_what_a_program_has_started_outlives_it(run: Run, address: IPAddress, tmp_path: Path) -> None:
+    """Such as a service that it had found dead; keepalived leaves it alone, too."""
+    told, alive = tmp_path / "told", tmp_path / "alive"
+    service = f"{{ until test -e {told}; do sleep 0.02; done; touch {alive}; }} &"
+    check = patient(MiscCheck, misc_path=shell(service))
+
+    async def main() -> None:
+        assert await asked(check, address) is None
+        told.touch()
+        await eventually(alive.exists)
+        assert alive.exists()
 
     run(main())
 

@@ -15,7 +15,10 @@ _WEIGHT_0 = 2
 
 
 async def attempt(check: MiscCheck, _address: IPAddress, _port: int) -> int | None:
-    """Run the program, in a process group of its own, of which nothing is left when the attempt is over."""
+    """Run the program, in a process group of its own, which is killed if the attempt is over first.
+
+    What a program leaves behind that comes to its end stays: it may have started a service that it had found dead.
+    """
     code = await _run(check)
     if code < 0:
         raise CheckFailed(f"{check.misc_path[0]} was killed by signal {-code} ({signal.strsignal(-code)})")
@@ -29,9 +32,9 @@ async def attempt(check: MiscCheck, _address: IPAddress, _port: int) -> int | No
 async def _run(check: MiscCheck) -> int:
     """The exit code, negative for a signal.
 
-    A pidfd tells of the end before the process is buried, when its number is still its own and its group can be killed
-    without hitting another; asyncio buries first, and has a thread wait for each process. Nor need who is cancelled
-    wait: the burial is the loop's business.
+    A pidfd tells of the end before the process is buried, so that until then its number is still its own and its group
+    can be killed without hitting another; asyncio buries first, and has a thread wait for each process. Nor need who is
+    cancelled wait: the burial is the loop's business.
     """
     loop = asyncio.get_running_loop()
     try:
@@ -54,7 +57,6 @@ async def _run(check: MiscCheck) -> int:
     ended: asyncio.Future[int] = loop.create_future()
 
     def bury() -> None:
-        _kill_group(process)
         loop.remove_reader(pidfd)
         os.close(pidfd)
         code = process.wait()
