@@ -256,8 +256,8 @@ class RouterDriver:
         """A valid advert of this router's VRID arrived; timers run from then, not from when it was understood."""
         self.counters.adverts_received += 1
         self.counters.checksum_forms[hearing.form] += 1
-        self._heard_at = heard_at
         self._handle_at(heard_at, hearing.event)
+        self._heard_at = heard_at  # not before: what was only noted until now was heard earlier
         match self.router.usual:
             case (SetTimer(Timer.ACTIVE_DOWN, delay),):
                 self._usual, self._usual_delay = hearing, seconds(delay)
