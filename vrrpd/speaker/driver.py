@@ -49,8 +49,8 @@ from vrrpd.speaker.announcer import Announcer
 from vrrpd.speaker.anomalies import explain
 from vrrpd.speaker.counters import Counters
 from vrrpd.speaker.host import Host
-from vrrpd.speaker.outgoing import Outgoing, outgoing
 from vrrpd.speaker.port import Hearing, Port
+from vrrpd.speaker.sender import Sender
 from vrrpd.speaker.timers import Deadline
 from vrrpd.speaker.tracking import Tracking
 from vrrpd.speaker.vips import Vip, VirtualAddresses
@@ -106,8 +106,7 @@ class RouterDriver:
         self._announcer = Announcer(host, self.counters, self.vips)
         self._announcer.reconfigure(instance.garp, active=False)
         self.peers = frozenset(instance.unicast_peer)
-        self._messages: dict[int, Outgoing] = {}
-        """By priority."""
+        self._sender = Sender(instance, port, self.counters, host.rate_limit)
         self._deadlines: dict[Timer, Deadline] = {
             timer: host.timers.deadline(
                 partial(self._handle, TimerExpired(timer)),
@@ -135,8 +134,6 @@ class RouterDriver:
         """When the event that is being handled happened."""
         self._too_late_at = inf
         """As MASTER: when others may have given it up, unless it advertises before."""
-        self._unsendable = ""
-        """Why the last advert could not be sent."""
         self._next_event: Event | None = None
         self._told_usable: LinkChanged | None = None
         self._handlers: dict[type, Callable[..., None]] = {
@@ -246,8 +243,8 @@ class RouterDriver:
         """The process could not run for a while: see to it that nothing is said that is not true any more."""
         if now > self._too_late_at:
             self._too_late_at = inf
-            if self._unsendable:
-                self._handle(AddressesFailed(f"no advert can be sent: {self._unsendable}"))
+            if self._sender.failure:
+                self._handle(AddressesFailed(f"no advert can be sent: {self._sender.failure}"))
                 return
             silence = now - (self._ledger.advertised or now)
             self._handle(Overslept(centiseconds(silence)))
@@ -282,7 +279,7 @@ class RouterDriver:
     def link_changed(self) -> None:
         """The port can be used now, or no longer, or from another address."""
         self._prepare()
-        self._messages.clear()
+        self._sender.forget()
         self._handle(self._usable())
 
     def look_at_interfaces(self) -> None:
@@ -375,10 +372,10 @@ class RouterDriver:
             instance: the new settings.
             touched: what `withdraw` said of them.
         """
-        self.instance = self._tracking.instance = instance
+        self.instance = self._tracking.instance = self._sender.instance = instance
         self.peers = frozenset(instance.unicast_peer)
         self.vips.reconfigure(instance.virtual_ipaddress)
-        self._messages.clear()
+        self._sender.forget()
         self._announcer.reconfigure(instance.garp, active=self.state is State.MASTER)
         self._look_at_interfaces()  # another interface may be needed now, or a missing one no longer
         self._handle(ParametersChanged(self._parameters()))
@@ -445,30 +442,11 @@ class RouterDriver:
         timer.cancel()
 
     def _send_advert(self, effect: SendAdvert) -> None:
-        sent, failure = False, ""
-        for message, way in self._messages.get(effect.priority) or self._encode(effect.priority):
-            try:
-                self._port.send(message, way)
-                self.counters.adverts_sent += 1
-                sent = True
-            except OSError as error:
-                self.counters.adverts_failed += 1
-                failure = error.strerror or str(error)
-                where = f" to {way.peer}" if way else ""
-                if self._rate_limit.allows((self.instance.name, f"send{where}", error.errno), time.monotonic()):
-                    log.warning("(%s) cannot send an advert%s: %s", self.instance.name, where, error.strerror)
-        self._unsendable = "" if sent else failure
+        sent = self._sender.send(effect.priority, self.router.address)
         if sent and self.router.state is State.MASTER:
             now = time.monotonic()
             self._ledger.advertise(now)
             self._too_late_at = now + _patience(self.router.priority, self.router.parameters.advertisement_interval)
-
-    def _encode(self, priority: int) -> Outgoing:
-        source = self.router.address
-        if source is None:  # the link has just gone, which the router is told of next
-            return ()
-        messages = self._messages[priority] = outgoing(self.instance, priority, source)
-        return messages
 
     def _add_addresses(self, effect: AddAddresses) -> None:
         refused = self.vips.add(effect.addresses)
@@ -487,7 +465,7 @@ class RouterDriver:
     def _report_transition(self, effect: ReportTransition) -> None:
         before, after = effect.before.shown, effect.after.shown
         self.last_reason = effect.reason
-        if effect.after is State.MASTER and self._unsendable:
+        if effect.after is State.MASTER and self._sender.failure:
             now, parameters = time.monotonic(), self.router.parameters
             self._too_late_at = now + _patience(self.router.priority, parameters.advertisement_interval)
         if effect.after is not State.MASTER:
@@ -497,7 +475,7 @@ class RouterDriver:
         if effect.after not in _HOLDING:
             self._ledger.clear()
         if effect.after is State.BACKUP:
-            self._encode(self.router.priority)  # now, so that a takeover need not
+            self._sender.encode(self.router.priority, self.router.address)  # now, so that a takeover need not
         if (effect.after in _HOLDING) != (effect.before in _HOLDING):
             self._tell(Holds(self.instance.key, effect.after in _HOLDING))
         if before is after:
