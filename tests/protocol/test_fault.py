@@ -125,6 +125,13 @@ def test_a_master_that_lacks_something_else_and_can_still_speak_resigns() -> Non
     assert router.address is None
 
 
+@pytest.mark.parametrize("link", [LINK_DOWN, LinkChanged(up=False, address=LINK_UP.address, reason="eth1 is down")])
+def test_who_was_to_announce_once_more_does_not(link: LinkChanged) -> None:
+    router = router_in_master()
+    router.handle(heard(50, source=LOWER))
+    assert CancelTimer(Timer.REANNOUNCE) in router.handle(link)
+
+
 def test_link_down_in_init_is_remembered() -> None:
     router = router_in_init()
     assert router.handle(LINK_DOWN) == ()

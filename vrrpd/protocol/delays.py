@@ -1,6 +1,6 @@
 """How long a router waits where the RFC has no timer for it."""
 
-from vrrpd.protocol.timing import Centiseconds
+from vrrpd.protocol.timing import Centiseconds, skew_time
 
 ADDRESSES_RETRY_DELAY = Centiseconds(500)
 ADDRESSES_RETRY_DELAY_MAX = Centiseconds(60000)
@@ -22,3 +22,8 @@ REANNOUNCE_DELAY = Centiseconds(40)
 """When a successor announces once more: a neighbour that asked meanwhile may have been answered by the predecessor."""
 CONFLICT_MARGIN = Centiseconds(2)
 """How much later than its interval the next advert of another master may be before it counts as silent."""
+
+
+def handover_bound(interval: Centiseconds) -> Centiseconds:
+    """How long to wait for a successor among routers of that interval: the longest skew_time, and a margin."""
+    return Centiseconds(skew_time(1, interval) + HANDOVER_MARGIN)

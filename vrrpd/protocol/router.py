@@ -29,9 +29,9 @@ from vrrpd.protocol.delays import (
     ADVERTS_UNTIL_SOUND,
     CONFLICT_MARGIN,
     HANDOVER_DELAY,
-    HANDOVER_MARGIN,
     REANNOUNCE_DELAY,
     RELEASE_DELAY,
+    handover_bound,
 )
 from vrrpd.protocol.effects import (
     AddAddresses,
@@ -215,8 +215,7 @@ class VirtualRouter:
             return self._hand_over(State.DRAINED, "drained")
         if isinstance(event, LinkChanged) and not event.up:
             self._link = event
-            gone = (*self._stop_advertising(), RemoveAddresses(self.parameters.addresses))
-            return (*(self._resign() if event.address else gone), *self._fail(event.reason))
+            return (*self._resign(heard=event.address is not None), *self._fail(event.reason))
         if isinstance(event, AddressesFailed):
             delay = self._addresses_retry_delay
             self._addresses_retry_delay = Centiseconds(min(2 * delay, ADDRESSES_RETRY_DELAY_MAX))
@@ -275,7 +274,7 @@ class VirtualRouter:
             # It goes again before anything was left to it: the addresses stay for who comes next, which may be we.
             self._successor = None
             returns = self._next_state is State.BACKUP
-            return (*effects, CancelTimer(Timer.RELEASE) if returns else SetTimer(Timer.RELEASE, self._handover_bound))
+            return (*effects, CancelTimer(Timer.RELEASE) if returns else self._await_successor())
         if self._successor or not event.advert.priority:
             return effects
         if event.source == self._predecessor and event.advert.priority == LAST_WORD_PRIORITY:
@@ -350,12 +349,10 @@ class VirtualRouter:
     def _advertise(self) -> tuple[SendAdvert, SetTimer]:
         return _advertisement(self.priority, self.parameters.advertisement_interval)
 
-    def _resign(self) -> Effects:
-        return (
-            SendAdvert(PRIORITY_RESIGN),
-            *self._stop_advertising(),
-            RemoveAddresses(self.parameters.addresses),
-        )
+    def _resign(self, *, heard: bool = True) -> Effects:
+        """Be MASTER no longer, and say so, unless nobody would hear it."""
+        word = (SendAdvert(PRIORITY_RESIGN),) if heard else ()
+        return (*word, *self._stop_advertising(), RemoveAddresses(self.parameters.addresses))
 
     def _stop_advertising(self) -> Effects:
         was_running, self._reannounce_running = self._reannounce_running, False
@@ -372,7 +369,7 @@ class VirtualRouter:
         return (
             SendAdvert(PRIORITY_RESIGN),
             *self._stop_advertising(),
-            SetTimer(Timer.RELEASE, self._handover_bound),
+            self._await_successor(),
             self._yield(target, f"{reason}: handing over"),
         )
 
@@ -414,8 +411,7 @@ class VirtualRouter:
             return ()
         if self._successor:
             return self._stop_listening()
-        resign = SendAdvert(PRIORITY_RESIGN)
-        return (resign, *self._stop_listening(), SetTimer(Timer.RELEASE, self._handover_bound))
+        return (SendAdvert(PRIORITY_RESIGN), *self._stop_listening(), self._await_successor())
 
     def _yield_for_now(self) -> Effects:
         """It is yielding already, and is to compete afterwards, unlike what was said before."""
@@ -439,11 +435,8 @@ class VirtualRouter:
         last_word = (SendAdvert(LAST_WORD_PRIORITY),) if better else ()
         return (gone, *last_word, self._enter(State.BACKUP, "the addresses are released"))
 
-    @property
-    def _handover_bound(self) -> Centiseconds:
-        """How long to wait for a successor: the longest skew_time, and a margin."""
-        longest = skew_time(1, self.parameters.advertisement_interval)
-        return Centiseconds(longest + HANDOVER_MARGIN)
+    def _await_successor(self) -> SetTimer:
+        return SetTimer(Timer.RELEASE, handover_bound(self.parameters.advertisement_interval))
 
     def _fail(self, reason: str) -> Effects:
         self._fault = reason
