@@ -15,6 +15,7 @@ from vrrpd.config.model import Config
 from vrrpd.config.services import DRAIN_TIMEOUT, VirtualServerSettings
 from vrrpd.director.belongings import Belongings
 from vrrpd.director.checking import Checking, Place
+from vrrpd.director.debounce import Debounced
 from vrrpd.director.drain import Draining
 from vrrpd.director.host import HostPreparation
 from vrrpd.director.masquerade import MasqueradeError
@@ -95,10 +96,9 @@ class Director:
         self._told: set[str] = set()
         self._scripts = Scripts(loop, self._weigh, said.standings)
         self._said = said
-        self._flush_timer: asyncio.TimerHandle | None = None
-        self._flushed_at = float("-inf")
-        self._weigh_timer: asyncio.TimerHandle | None = None
-        self._weighed_at = float("-inf")
+        self._flushing = Debounced(loop, self.flush, DEBOUNCE)
+        self._weighing = Debounced(loop, self._weigh, DEBOUNCE)
+        """Of thousands that lose their quorum together each would have all looked at."""
         self._flushing_since: float | None = None
         """Since when the kernel is being told, on `time.monotonic`."""
         self._waiting: list[Callable[[], None]] = []
@@ -179,7 +179,7 @@ class Director:
         before, self._served_here = self._served_here, self._find_ourselves(self._services.values())
         if self._served_here != before:
             self._merge()
-            self._flush_soon()
+            self._flushing.soon()
 
     def _carry_out(self) -> None:
         self._merge()
@@ -191,9 +191,7 @@ class Director:
     def hold(self, router: RouterKey, *, holds: bool) -> None:
         """A router holds its addresses now, or does not any more."""
         self._held = self._held | {router} if holds else self._held - {router}
-        if self._flush_timer:
-            self._flush_timer.cancel()
-        self._flush_timer = self._loop.call_later(0, self._moved)  # with the others that are told of now
+        self._flushing.after(0, self._moved)  # with the others that are told of now
 
     def _moved(self) -> None:
         """Addresses are here, or not, that were elsewhere."""
@@ -237,7 +235,9 @@ class Director:
 
     async def shutdown(self) -> None:
         """Remove what is ours, call who is to be told, and put back what was there before."""
-        for timer in (self._flush_timer, self._weigh_timer, self._resync_timer, self._drain_timer):
+        self._flushing.cancel()
+        self._weighing.cancel()
+        for timer in (self._resync_timer, self._drain_timer):
             if timer:
                 timer.cancel()
         if self._resyncing:
@@ -294,8 +294,8 @@ class Director:
         self._tables[name] = service.table()
         self._table.update(self._table_of(service))
         if had != service.has_quorum:
-            self._weigh_soon()
-        self._flush_soon()
+            self._weighing.soon()
+        self._flushing.soon()
 
     def _quorum_changed(self, service: Service, *, had: bool) -> None:
         settings = service.settings
@@ -311,18 +311,9 @@ class Director:
             )
             self._notifier.tell(settings.name, settings.quorum_down)
 
-    def _weigh_soon(self) -> None:
-        """With the others that lose their quorum now: where thousands do, to look at all each time would take long."""
-        if self._weigh_timer is None:
-            wait = self._weighed_at + DEBOUNCE - self._loop.time()
-            self._weigh_timer = self._loop.call_later(max(0.0, wait), self._weigh)
-
     def _weigh(self) -> None:
         """Tell what burdens the routers, if that is news."""
-        if self._weigh_timer:
-            self._weigh_timer.cancel()
-            self._weigh_timer = None
-        self._weighed_at = self._loop.time()
+        self._weighing.begin()
         standings = self._scripts.standings
         found = burdens(self._config.instances, self._services.values(), standings, self._said.burdens)
         news = SetBurdens(found, standings)
@@ -352,23 +343,15 @@ class Director:
         service = self._by_key.get(key)
         return service is not None and service.knows(key, real)
 
-    def _flush_soon(self) -> None:
-        if self._flush_timer is None:
-            wait = self._flushed_at + DEBOUNCE - self._loop.time()
-            self._flush_timer = self._loop.call_later(max(0.0, wait), self.flush)
-
     def flush(self) -> None:
         """Have the kernel be as it should."""
-        if self._flush_timer:
-            self._flush_timer.cancel()
-            self._flush_timer = None
-        self._flushed_at = self._loop.time()
+        self._flushing.begin()
         if self._flushing_since is None:
             self._flushing_since = time.monotonic()
         if self._reconciler is None and self._services and self._open() is None:
-            self._flush_timer = self._loop.call_later(RETRY, self.flush)
+            self._flushing.after(RETRY)
         if self._reconciler and not self._flush(self._reconciler):
-            self._flush_timer = self._loop.call_later(0, self.flush)
+            self._flushing.after(0)
             return
         if self._reconciler:
             self._sync_seconds.observe(time.monotonic() - self._flushing_since)

@@ -13,8 +13,6 @@ from vrrpd.director.checks.probe import CheckFailed, probe
 log = logging.getLogger(__name__)
 
 _NOBODY = IPv4Address("0.0.0.0")  # noqa: S104 - a program asks whom it likes
-
-
 _NOT_YET = Standing(works=False, reason="it has not succeeded yet")
 
 
