@@ -60,6 +60,7 @@ class Table(Struct, frozen=True, dict=True):
 
 WEIGHT_MAX = 253
 """What can be added to a priority, or taken from it."""
+_WEIGHT = Key("weight", kinds.whole(-WEIGHT_MAX, WEIGHT_MAX))
 REMOVE = "remove it"
 NOT_YET = "this release does not do it yet"
 NEVER = "vrrpd does without this key"
@@ -192,7 +193,7 @@ TRACKED = Table(
     'into its entry: { interface = "...", ... }',
     (
         Key("interface", kinds.interface_name, required='add interface = "..."'),
-        Key("weight", kinds.whole(-WEIGHT_MAX, WEIGHT_MAX)),
+        _WEIGHT,
     ),
     {"reverse": REMOVE},
 )
@@ -206,7 +207,7 @@ SCRIPT = Table(
         Key("script", command, required='add script = "/path/to/script"'),
         Key("interval", kinds.seconds(0.1, 86400)),
         Key("timeout", kinds.seconds(0.01, 86400)),
-        Key("weight", kinds.whole(-WEIGHT_MAX, WEIGHT_MAX)),
+        _WEIGHT,
         Key("rise", kinds.whole(1, 1000)),
         Key("fall", kinds.whole(1, 1000)),
         Key("init_fail", kinds.flag),
@@ -220,7 +221,7 @@ TRACKED_SCRIPT = Table(
     'into its entry: { script = "...", ... }',
     (
         Key("script", kinds.name, required='add script = "...", the name of a [[vrrp_script]]'),
-        Key("weight", kinds.whole(-WEIGHT_MAX, WEIGHT_MAX)),
+        _WEIGHT,
     ),
     {"reverse": REMOVE},
 )

@@ -13,8 +13,6 @@ from msgspec import Struct
 from vrrpd.config.model import (
     Config,
     GarpSettings,
-    TrackedInterface,
-    TrackedScript,
     VirtualAddress,
     VrrpInstance,
     VrrpScript,
@@ -102,9 +100,12 @@ def _instance(instance: VrrpInstance) -> Pairs:
     for name, value in _changed(instance.garp, GarpSettings()):
         yield f"garp_{name}", value
     if instance.track_interface:
-        yield "track_interface", [_tracked(each) for each in instance.track_interface]
+        yield (
+            "track_interface",
+            [_tracked("interface", each.interface, each.weight) for each in instance.track_interface],
+        )
     if instance.track_script:
-        yield "track_script", [_tracked_script(each) for each in instance.track_script]
+        yield "track_script", [_tracked("script", each.script, each.weight) for each in instance.track_script]
     yield "virtual_ipaddress", [_address(vip, instance.interface) for vip in instance.virtual_ipaddress]
 
 
@@ -113,12 +114,8 @@ def _address(vip: VirtualAddress, interface: str) -> object:
     return {"address": str(vip), **more} if more else str(vip)
 
 
-def _tracked(tracked: TrackedInterface) -> object:
-    return {"interface": tracked.interface, "weight": tracked.weight} if tracked.weight else tracked.interface
-
-
-def _tracked_script(tracked: TrackedScript) -> object:
-    return {"script": tracked.script, "weight": tracked.weight} if tracked.weight else tracked.script
+def _tracked(key: str, name: str, weight: int) -> object:
+    return {key: name, "weight": weight} if weight else name
 
 
 def _script(script: VrrpScript) -> Pairs:

@@ -3,10 +3,8 @@
 from vrrpd.config.keepalived.checks import FAILURES
 from vrrpd.config.keepalived.programs import AS_VRRPD
 from vrrpd.config.keepalived.routers import ANNOUNCED_AT_ONCE, GARP_DEFAULTS, HEARD_AT_ONCE
-from vrrpd.config.keepalived.translation import Words, flag, refuse, remark, same, to, unless, when_on
+from vrrpd.config.keepalived.translation import NO_MAIL, NO_SNMP, Words, flag, refuse, remark, same, to, unless, when_on
 
-_NO_MAIL = remark("vrrpd sends no mail: have notify, or an alert on its metrics, do it")
-_NO_SNMP = remark("vrrpd has no SNMP; status and metrics have the same")
 _NO_DBUS = remark("vrrpd has no D-Bus; vrrpd status --json has the same")
 _BUFFERS = remark("vrrpd sizes its buffers itself")
 _AS_UNIT = remark("it is for vrrpd's systemd unit")
@@ -64,7 +62,7 @@ GLOBAL: Words = {
             "no_email_faults",
             "no_checker_emails",
         ),
-        _NO_MAIL,
+        NO_MAIL,
     ),
     **dict.fromkeys(
         (
@@ -77,7 +75,7 @@ GLOBAL: Words = {
             "enable_snmp_rfcv2",
             "enable_snmp_rfcv3",
         ),
-        _NO_SNMP,
+        NO_SNMP,
     ),
     **dict.fromkeys(("enable_dbus", "dbus_service_name"), _NO_DBUS),
     **dict.fromkeys(

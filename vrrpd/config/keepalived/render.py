@@ -13,8 +13,6 @@ from vrrpd.config.model import (
     GarpForm,
     GarpSettings,
     Handover,
-    TrackedInterface,
-    TrackedScript,
     VirtualAddress,
     VrrpInstance,
     VrrpScript,
@@ -91,9 +89,11 @@ def _instance(instance: VrrpInstance) -> Lines:
         yield f"preempt_delay {instance.preempt_delay:g}"
     yield from _announcements(instance.garp)
     if instance.track_interface:
-        yield from _block("track_interface", map(_tracked, instance.track_interface))
+        yield from _block(
+            "track_interface", (_tracked(each.interface, each.weight) for each in instance.track_interface)
+        )
     if instance.track_script:
-        yield from _block("track_script", map(_tracked_script, instance.track_script))
+        yield from _block("track_script", (_tracked(each.script, each.weight) for each in instance.track_script))
     if instance.unicast_src_ip:
         yield f"unicast_src_ip {instance.unicast_src_ip}"
     if instance.unicast_peer:
@@ -106,12 +106,8 @@ def _instance(instance: VrrpInstance) -> Lines:
     yield from _block("virtual_ipaddress", map(_address, instance.virtual_ipaddress))
 
 
-def _tracked(tracked: TrackedInterface) -> str:
-    return f"{_word(tracked.interface)} weight {tracked.weight}"
-
-
-def _tracked_script(tracked: TrackedScript) -> str:
-    return f"{_word(tracked.script)} weight {tracked.weight}"
+def _tracked(name: str, weight: int) -> str:
+    return f"{_word(name)} weight {weight}"
 
 
 def _script(script: VrrpScript) -> Lines:

@@ -7,6 +7,7 @@ from typing import Any
 from vrrpd.config.keepalived.programs import AS_VRRPD, BY_STATE, notify, program
 from vrrpd.config.keepalived.statements import Statement
 from vrrpd.config.keepalived.translation import (
+    NO_MAIL,
     Target,
     Translation,
     Words,
@@ -199,7 +200,7 @@ INSTANCE: Words = {
     "promote_secondaries": remark("an address that goes with another one is put back"),
     "kernel_rx_buf_size": remark("vrrpd sizes its buffers itself"),
     "linkbeat_use_polling": remark("the kernel tells of links at once"),
-    "smtp_alert": remark("vrrpd sends no mail: have notify, or an alert on its metrics, do it"),
+    "smtp_alert": NO_MAIL,
     "debug": remark("vrrpd run --log-level debug"),
 }
 

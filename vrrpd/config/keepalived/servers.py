@@ -8,6 +8,8 @@ from vrrpd.config.keepalived.checks import CHECKS, OTHER_CHECKS, TIMES, translat
 from vrrpd.config.keepalived.programs import program
 from vrrpd.config.keepalived.statements import Statement
 from vrrpd.config.keepalived.translation import (
+    NO_MAIL,
+    NO_SNMP,
     Rule,
     Target,
     Translation,
@@ -32,8 +34,6 @@ _PERSISTENCE_TIMEOUT = 360
 _FOR_CHECKS = (*TIMES, "virtualhost")
 _SCHEDULERS_WITH_FLAGS = ("sh", "mh")
 _FLAGS = {"flag-1": "fallback", "flag-2": "port"}
-_NO_MAIL = remark("vrrpd sends no mail: have notify, or an alert on its metrics, do it")
-_NO_SNMP = remark("vrrpd has no SNMP; status and metrics have the same")
 _USE_METHOD = "use NAT, DR or TUN"
 
 
@@ -72,8 +72,8 @@ _WEIGHTS: Words = {
     "weight": to("weight"),
     "inhibit_on_failure": to("inhibit_on_failure", flag),
     "virtualhost": to("virtualhost", value),
-    "smtp_alert": _NO_MAIL,
-    "snmp_name": _NO_SNMP,
+    "smtp_alert": NO_MAIL,
+    "snmp_name": NO_SNMP,
     **TIMES,
 }
 VIRTUAL_SERVER: Words = {

@@ -199,6 +199,10 @@ def remark(text: str) -> Rule:
     return lambda statement, target: target.translation.remark(statement, text)
 
 
+NO_MAIL = remark("vrrpd sends no mail: have notify, or an alert on its metrics, do it")
+NO_SNMP = remark("vrrpd has no SNMP; status and metrics have the same")
+
+
 def refuse(wrong: str, remedy: str) -> Rule:
     """There is nothing for it here, and something would be lost."""
     return lambda statement, target: target.translation.refuse(statement, wrong, remedy)
