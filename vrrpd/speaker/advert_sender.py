@@ -13,7 +13,7 @@ from vrrpd.speaker.rate_limit import RateLimit
 log = logging.getLogger(__name__)
 
 
-class Sender:
+class AdvertSender:
     """The way out of one router.
 
     Args:

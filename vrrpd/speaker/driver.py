@@ -44,13 +44,14 @@ from vrrpd.protocol.events import (
 )
 from vrrpd.protocol.parameters import Parameters
 from vrrpd.protocol.router import VirtualRouter
-from vrrpd.protocol.timing import PRIORITY_OWNER, Centiseconds, active_down_interval, centiseconds, seconds
+from vrrpd.protocol.timing import Centiseconds, active_down_interval, centiseconds, seconds
+from vrrpd.speaker.advert_sender import AdvertSender
 from vrrpd.speaker.announcer import Announcer
 from vrrpd.speaker.anomalies import explain
 from vrrpd.speaker.counters import Counters
 from vrrpd.speaker.host import Host
 from vrrpd.speaker.port import Hearing, Port
-from vrrpd.speaker.sender import Sender
+from vrrpd.speaker.restore_delay import RestoreDelay
 from vrrpd.speaker.timers import Deadline
 from vrrpd.speaker.tracking import Tracking
 from vrrpd.speaker.vips import Vip, VirtualAddresses
@@ -60,10 +61,6 @@ log = logging.getLogger(__name__)
 _TAKEOVER = TimerExpired(Timer.ACTIVE_DOWN)
 _HOLDING = (State.MASTER, State.YIELDING)
 """States in which it answers for its addresses."""
-RESTORE_DELAY_FIRST = 0.01
-RESTORE_DELAY_MAX = 30.0
-RESTORE_FORGIVEN_AFTER = 60.0
-"""Seconds without a deletion after which the next one counts as the first."""
 
 
 class RouterDriver:
@@ -106,7 +103,7 @@ class RouterDriver:
         self._announcer = Announcer(host, self.counters, self.vips)
         self._announcer.reconfigure(instance.garp, active=False)
         self.peers = frozenset(instance.unicast_peer)
-        self._sender = Sender(instance, port, self.counters, host.rate_limit)
+        self._sender = AdvertSender(instance, port, self.counters, host.rate_limit)
         self._deadlines: dict[Timer, Deadline] = {
             timer: host.timers.deadline(
                 partial(self._handle, TimerExpired(timer)),
@@ -120,8 +117,7 @@ class RouterDriver:
         # shortened by it, which no BACKUP minds.
         self._adver_timer = host.timers.beat(partial(self._handle, TimerExpired(Timer.ADVER)))
         self._restore = host.timers.deadline(self._restore_addresses)
-        self._restore_delay = RESTORE_DELAY_FIRST
-        self._last_deletion = 0.0
+        self._restore_delay = RestoreDelay()
         self._heard_at = -1.0
         """When the last advert was understood."""
         self._corrected = -1.0
@@ -219,7 +215,7 @@ class RouterDriver:
         self._handle(Undrain())
 
     def burden(self, burden: Burden | None) -> None:
-        """As `Tracking.burden`; an owner's priority stays what it is."""
+        """As `Tracking.burden`."""
         self._tracking.burden(burden)
 
     def _look_at_tracked(self) -> None:
@@ -227,17 +223,12 @@ class RouterDriver:
         self._weigh()
 
     def _weigh(self) -> None:
-        priority = self._parameters().priority
-        if priority != self.router.priority:
+        if (priority := self._tracking.priority) != self.router.priority:
             log.info("(%s) priority %d", self.instance.name, priority)
             self._handle(PriorityChanged(priority))
 
     def _parameters(self) -> Parameters:
-        parameters = self.instance.parameters()
-        weight = self._tracking.weight
-        if not weight or parameters.priority == PRIORITY_OWNER:
-            return parameters
-        return replace(parameters, priority=max(1, min(parameters.priority + weight, PRIORITY_OWNER - 1)))
+        return replace(self.instance.parameters(), priority=self._tracking.priority)
 
     def woke_late(self, now: float) -> None:
         """The process could not run for a while: see to it that nothing is said that is not true any more."""
@@ -323,18 +314,13 @@ class RouterDriver:
         if self.state is not State.MASTER:
             return
         now = time.monotonic()
-        if now - self._last_deletion > RESTORE_FORGIVEN_AFTER:
-            self._restore_delay = RESTORE_DELAY_FIRST
-        self._last_deletion = now
+        self._restore_delay.deleted(now)
         if self._restore.when is None:
             log.warning(
                 "(%s) somebody deleted %s from %s; putting it back in %g s",
-                self.instance.name,
-                vip.config,
-                vip.config.dev,
-                self._restore_delay,
+                *(self.instance.name, vip.config, vip.config.dev, self._restore_delay.seconds),
             )
-            self._restore_later(now)
+            self._restore.at(now + self._restore_delay.take())
 
     def bequeath(self, claims: Mapping[tuple[str, IPv4Interface | IPv6Interface], RouterKey]) -> set[RouterKey]:
         """Leave the addresses that are here to the routers that claim them, without a moment in which nobody has them.
@@ -446,14 +432,17 @@ class RouterDriver:
         if sent and self.router.state is State.MASTER:
             now = time.monotonic()
             self._ledger.advertise(now)
-            self._too_late_at = now + _patience(self.router.priority, self.router.parameters.advertisement_interval)
+            self._expect_patience(now)
+
+    def _expect_patience(self, now: float) -> None:
+        self._too_late_at = now + _patience(self.router.priority, self.router.parameters.advertisement_interval)
 
     def _add_addresses(self, effect: AddAddresses) -> None:
         refused = self.vips.add(effect.addresses)
         for vip in refused:
             log.error("(%s) cannot add %s", self.instance.name, vip.error)
         if refused:
-            self._restore_later(time.monotonic())
+            self._restore.at(time.monotonic() + self._restore_delay.take())
         self._lease.start()
         if refused and not any(vip.present for vip in self.vips):
             self._next_event = AddressesFailed(f"no address could be added: {refused[0].error}")
@@ -466,8 +455,7 @@ class RouterDriver:
         before, after = effect.before.shown, effect.after.shown
         self.last_reason = effect.reason
         if effect.after is State.MASTER and self._sender.failure:
-            now, parameters = time.monotonic(), self.router.parameters
-            self._too_late_at = now + _patience(self.router.priority, parameters.advertisement_interval)
+            self._expect_patience(time.monotonic())
         if effect.after is not State.MASTER:
             self._too_late_at = inf
             self._announcer.stop()
@@ -496,10 +484,6 @@ class RouterDriver:
             what = explain(effect, self.instance)
             log.warning("(%s) %s", self.instance.name, what)
             self._tell(Anomalous(self.instance.name, what))
-
-    def _restore_later(self, now: float) -> None:
-        self._restore.at(now + self._restore_delay)
-        self._restore_delay = min(self._restore_delay * 2, RESTORE_DELAY_MAX)
 
     def _restore_addresses(self) -> None:
         missing = [vip for vip in self.vips if not vip.present]

@@ -9,6 +9,7 @@ from vrrpd.config.model import VrrpInstance
 from vrrpd.net.links import LinkMonitor
 from vrrpd.protocol.advert import IPAddress
 from vrrpd.protocol.events import LinkChanged
+from vrrpd.protocol.timing import PRIORITY_OWNER
 from vrrpd.speaker.timers import Timers
 
 log = logging.getLogger(__name__)
@@ -68,12 +69,14 @@ class Tracking:
         return self._burden is _UNTOLD and bool(self.instance.track_script)
 
     @property
-    def weight(self) -> int:
-        """What is added to the priority."""
+    def priority(self) -> int:
+        """What to compete with; an owner's is what it is."""
+        priority = self.instance.priority
+        if priority == PRIORITY_OWNER:
+            return priority
         tracked = self.instance.track_interface
-        return self._burden.weight + sum(
-            each.weight for each in tracked if self._is_up(each.interface) == (each.weight > 0)
-        )
+        weight = sum(each.weight for each in tracked if self._is_up(each.interface) == (each.weight > 0))
+        return max(1, min(priority + self._burden.weight + weight, PRIORITY_OWNER - 1))
 
     def usable(self, link: LinkChanged) -> LinkChanged:
         """What the link can do, unless a source, or something else that the instance needs, is missing."""
