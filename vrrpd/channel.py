@@ -21,12 +21,21 @@ _LENGTH = struct.Struct("!I")
 JSON = dict[str, Any]
 
 
+class Burden(Struct, frozen=True):
+    """What health checks and programs come to, for one router."""
+
+    weight: int = 0
+    """Added to its priority."""
+    lacking: str = ""
+    """What fails, without which it is in FAULT; empty: nothing."""
+
+
 class Begin(Struct, frozen=True):
     """To the speaker, first of all: the configuration to speak by."""
 
     config: Config
     drained: bool
-    burdens: "Mapping[RouterKey, Burden]"
+    burdens: Mapping[RouterKey, Burden]
     """As `SetBurdens` has them."""
 
 
@@ -68,15 +77,6 @@ class SetDrained(Struct, frozen=True):
 
     request: int
     drained: bool
-
-
-class Burden(Struct, frozen=True):
-    """What health checks and programs come to, for one router."""
-
-    weight: int = 0
-    """Added to its priority."""
-    lacking: str = ""
-    """What fails, without which it is in FAULT; empty: nothing."""
 
 
 class Standing(Struct, frozen=True):

@@ -6,7 +6,7 @@ python -m benchmarks.failover --report DIR           write the report of a resul
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -181,16 +181,18 @@ def _faults(text: str) -> tuple[str, ...]:
     return tuple(FAULTS) if text == "all" else _list_of(_fault)(text)
 
 
-def _fault(text: str) -> str:
-    if text not in FAULTS:
-        raise ValueError(f"{text!r} is no fault: {', '.join(FAULTS)}")
-    return text
+def _one_of(known: Collection[str], otherwise: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if text not in known:
+            raise ValueError(f"{text!r} {otherwise}")
+        return text
+
+    return parse
 
 
-def _probe(text: str) -> str:
-    if text not in PROBES:
-        raise ValueError(f"{text!r} is no kind of probe: {', '.join(PROBES)}")
-    return text
+_fault = _one_of(FAULTS, f"is no fault: {', '.join(FAULTS)}")
+_probe = _one_of(PROBES, f"is no kind of probe: {', '.join(PROBES)}")
+_extent = _one_of(("quick", "full"), "is not quick or full")
 
 
 def _count(least: int, most: int) -> Callable[[str], int]:
@@ -203,15 +205,7 @@ def _count(least: int, most: int) -> Callable[[str], int]:
 
 
 def _family(text: str) -> int:
-    if text not in {"4", "6"}:
-        raise ValueError(f"{text!r} is not 4 or 6")
-    return int(text)
-
-
-def _extent(text: str) -> str:
-    if text not in {"quick", "full"}:
-        raise ValueError(f"{text!r} is not quick or full")
-    return text
+    return int(_one_of(("4", "6"), "is not 4 or 6")(text))
 
 
 def _milliseconds(text: str) -> float:

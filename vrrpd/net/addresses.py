@@ -39,6 +39,14 @@ LIFETIME_INFINITE = 0xFFFFFFFF
 
 _IFLA_AF_SPEC = 26
 _IFLA_INET_CONF = 1
+_IFINFOMSG = struct.Struct("=BxHiII")
+
+_INDEX_AT = 16 + 4
+_FLAGS_AT = 6
+_CACHEINFO_SIZE = 16
+"""struct ifa_cacheinfo { u32 prefered; u32 valid; u32 cstamp; u32 tstamp; }; the last attribute of a request."""
+ENCODED_MAX = 1 << 14
+"""Results that are kept: pyroute2 takes 0.1 ms for each message."""
 
 
 class Ipv4Setting(IntEnum):
@@ -48,16 +56,6 @@ class Ipv4Setting(IntEnum):
     """An address outlives the one that was the first of its network."""
     ACCEPT_LOCAL = 23
     """Packets are heard that come from an address which this host has, too."""
-
-
-_IFINFOMSG = struct.Struct("=BxHiII")
-
-_INDEX_AT = 16 + 4
-_FLAGS_AT = 6
-_CACHEINFO_SIZE = 16
-"""struct ifa_cacheinfo { u32 prefered; u32 valid; u32 cstamp; u32 tstamp; }; the last attribute of a request."""
-ENCODED_MAX = 1 << 14
-"""Results that are kept: pyroute2 takes 0.1 ms for each message."""
 
 
 class AddressRequests(Struct, frozen=True):

@@ -1,11 +1,14 @@
 """What a reload comes to, for those who asked for it and for the log."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from vrrpd.config.problems import ConfigError
 from vrrpd.config.sealed import SealedConfig
 from vrrpd.supervisor.apart import ApartError
+
+log = logging.getLogger(__name__)
 
 GLOBAL_SETTINGS = ("http", "vip_lease", "realtime_priority", "memory_lock", "node_settings", "resync_interval")
 """Keys that concern the whole host, and that a reload changes."""
@@ -54,3 +57,9 @@ def refusal(error: ConfigError | ApartError) -> dict[str, Any]:
         return {"ok": False, "error": f"the file could not be read; nothing changed: {error}"}
     problems = [str(problem) for problem in error.problems]
     return {"ok": False, "error": "the configuration has errors; nothing changed", "problems": problems}
+
+
+def told_already(answer: dict[str, Any]) -> None:
+    """A signal wants no answer; what is wrong with the file is in the log."""
+    if not answer["ok"] and "problems" not in answer:
+        log.error("reload: %s", answer["error"])

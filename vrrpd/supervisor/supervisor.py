@@ -47,7 +47,7 @@ from vrrpd.supervisor.director import Directing
 from vrrpd.supervisor.log import hand_on
 from vrrpd.supervisor.notify import notify
 from vrrpd.supervisor.reading import Outcome, Reading
-from vrrpd.supervisor.reload import UNTOUCHED, changes, refusal, summary, with_directors
+from vrrpd.supervisor.reload import UNTOUCHED, changes, refusal, summary, told_already, with_directors
 from vrrpd.supervisor.requests import Requests
 from vrrpd.supervisor.resign import resign_apart
 from vrrpd.supervisor.show import show
@@ -332,7 +332,7 @@ class Supervisor:
     def _signalled(self, wake: socket.socket) -> None:
         for number in wake.recv(64):
             if number == signal.SIGHUP and not self._stopping:
-                self._load_and_apply(_told_already)
+                self._load_and_apply(told_already)
             elif number in (signal.SIGTERM, signal.SIGINT):
                 self._stop()
 
@@ -491,12 +491,6 @@ class Supervisor:
         else:
             self._ask(lambda request: Apply(request, config.spoken), applied)
             self._standby.renew_soon()
-
-
-def _told_already(answer: dict[str, Any]) -> None:
-    """A signal wants no answer; what is wrong with the file is in the log."""
-    if not answer["ok"] and "problems" not in answer:
-        log.error("reload: %s", answer["error"])
 
 
 def _note_only(_number: int, _frame: object) -> None:
