@@ -34,11 +34,17 @@ class _Itimerspec(ctypes.Structure):
 
 PUT_OFF_MARGIN = 0.005
 """Seconds that a wake-up looks ahead for deadlines that were put off: they then need no wake-up of their own."""
-HEAD_START = 0.003
-"""Seconds by which the process wakes up before a deadline that is to be met exactly.
+WARM_UP = 0.003
+"""Seconds by which the process wakes up for a first time before a deadline that is to be met exactly.
 
 Longer than a process that slept takes to wake up and to get warm: 2 ms were seen where a virtual machine's processors
 are lent to others meanwhile.
+"""
+HEAD_START = 0.001
+"""Seconds by which it wakes up again, if it was warm by then.
+
+What it does not sleep through, others wait for on its processor; the kernel lets them go first as soon as it has a
+reason to look: the first address that is added is one, since it wakes a worker.
 """
 LAST_REHEARSAL = 0.0003
 """Seconds before such a deadline from which on there is no rehearsing any more, which would end too late."""
@@ -62,7 +68,7 @@ class Deadline:
         self._timers = timers
         self._rehearse = rehearse
         self._catch_up = catch_up
-        self._head_start = HEAD_START if rehearse else 0.0
+        self._head_start = WARM_UP if rehearse else 0.0
         self._queued: float | None = None
 
     def at(self, when: float) -> None:
@@ -94,6 +100,10 @@ class Deadline:
         self._queued = None
         if self._rehearse:
             self._rehearse()
+            if (due := self._due) is not None and time.monotonic() < due - 2 * HEAD_START:
+                self._queued = due - HEAD_START
+                self._timers.queue(self._queued, self)
+                return
             while (due := self._due) is not None and time.monotonic() < due - LAST_REHEARSAL:
                 self._timers.keep_time()
                 self._rehearse()
@@ -205,8 +215,9 @@ class Timers:
 
         Args:
             callback: what to do when it runs out.
-            rehearse: for what happens rarely and must be done fast and to the point. It is called from `HEAD_START`
-                before, over and over, to have the code and the kernel's side of it in the processor's caches.
+            rehearse: for what happens rarely and must be done fast and to the point. It is called once, `WARM_UP`
+                before, and from `HEAD_START` before over and over, to have the code and the kernel's side of it in the
+                processor's caches.
             catch_up: called before it is decided whether it has run out: it may be put off by what was only noted.
         """
         return Deadline(self, callback, rehearse, catch_up)
