@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).parent.parent / "vrrpd"
 ALLOWED = {
     "protocol": set(),
     "config": {"ipvs", "protocol"},
-    "channel": {"config", "ledger"},
+    "channel": {"config", "ipvs", "ledger"},
     "link": {"channel"},
     "ledger": {"protocol"},
     "histogram": set(),
@@ -23,7 +23,8 @@ ALLOWED = {
     "speaker": {"channel", "config", "histogram", "ledger", "link", "net", "protocol"},
     "agent": {"channel", "config", "ipvs", "ledger", "link", "net", "protocol"},
     "director": {"channel", "config", "histogram", "ipvs", "ledger", "link", "net", "protocol", "web"},
-    "supervisor": {"agent", "channel", "config", "director", "ledger", "protocol", "speaker"},
+    "proxy": {"channel", "ipvs", "link", "protocol"},
+    "supervisor": {"agent", "channel", "config", "director", "ipvs", "ledger", "protocol", "proxy", "speaker"},
     "web": {"config"},
     "lan": {"config", "net", "protocol", "supervisor"},
     "demo": {"lan", "protocol", "supervisor"},
@@ -101,7 +102,7 @@ def test_the_protocol_is_pure() -> None:
         assert module.split(".")[0] not in PURE, f"protocol/{file} imports {module}"
 
 
-@pytest.mark.parametrize("part", ["protocol", "config", "channel", "net", "speaker", "supervisor"])
+@pytest.mark.parametrize("part", ["protocol", "config", "channel", "net", "proxy", "speaker", "supervisor"])
 def test_the_daemon_imports_nothing_heavy(part: str) -> None:
     for file, module in imports(part):
         assert module.split(".")[0] not in HEAVY, f"{part}/{file} imports {module}"

@@ -15,6 +15,7 @@ from msgspec import Struct, field
 from vrrpd.config.model import Config
 from vrrpd.config.sealed import SealedConfig
 from vrrpd.config.services import Command
+from vrrpd.ipvs.model import ServiceActivity, Table, VirtualServerKey
 from vrrpd.ledger import RouterKey
 
 _LENGTH = struct.Struct("!I")
@@ -95,6 +96,21 @@ class SetBurdens(Struct, frozen=True):
     """By the names of programs; for the next director, should this one die."""
 
 
+class SetProxied(Struct, frozen=True):
+    """From the director, for the proxy: what it is to serve, all of it."""
+
+    table: Table
+
+
+class Proxied(Struct, frozen=True):
+    """From the proxy, for the director: how that goes."""
+
+    activity: Mapping[VirtualServerKey, ServiceActivity]
+    """What is other than it said last, and after a `SetProxied` all."""
+    errors: Mapping[VirtualServerKey, str]
+    """Where it cannot listen, and why."""
+
+
 class Stop(Struct, frozen=True):
     """To the speaker: resign, hand the addresses over, exit. Said twice: at once. To the others: clear away, exit."""
 
@@ -164,6 +180,8 @@ Message = (
     | Ping
     | SetDrained
     | SetBurdens
+    | SetProxied
+    | Proxied
     | Stop
     | Started
     | Holds

@@ -30,6 +30,22 @@ class Method(IntEnum):
     """The kernel's own word for a real server that is an address of this host; nobody asks for it."""
     TUN = 2
     DR = 3
+    PROXY = 8
+    """None of the kernel's: our proxy (`vrrpd.proxy`) takes the connection and makes another to the real server."""
+
+    @property
+    def maps_ports(self) -> bool:
+        """Whether a real server may listen at another port; DR and TUN hand packets on as they are."""
+        return self in (Method.NAT, Method.PROXY)
+
+
+class ProxyProtocol(StrEnum):
+    """The header by which the proxy tells a real server of its client (haproxy.org's proxy-protocol.txt)."""
+
+    V1 = "v1"
+    """A line of text."""
+    V2 = "v2"
+    """Binary."""
 
 
 class Scheduler(StrEnum):
@@ -135,6 +151,8 @@ class VirtualServer(Struct, frozen=True):
     """Seconds; with `Flag.PERSISTENT`."""
     persistence_granularity: int | None = None
     """Prefix length of the clients that go to one real server together; None: each of its own."""
+    proxy_protocol: ProxyProtocol | None = None
+    """With it our proxy serves, by `Method.PROXY`; None: the kernel does."""
     real_servers: Mapping[RealServerKey, RealServer] = {}
 
     def __post_init__(self) -> None:
