@@ -104,3 +104,23 @@ def test_any_program_survives(arguments: list[str]) -> None:
     server = replace(config.virtual_servers[0], quorum_up=("/bin/a", *arguments))
     config = replace(config, virtual_servers=(server, *config.virtual_servers[1:]))
     assert again(config) == config
+
+
+PROXIED = """\
+[[virtual_server]]
+address = "192.0.2.100"
+port = 80
+protocol = "TCP"
+lvs_sched = "lc"
+lvs_method = "PROXY"
+proxy_protocol = "v2"
+[[virtual_server.real_server]]
+address = "198.51.100.1"
+port = 8080
+"""
+
+
+def test_a_virtual_server_of_the_proxy() -> None:
+    config = parse(PROXIED, "vrrpd.toml")
+    assert again(config) == config
+    assert as_toml(config) == PROXIED

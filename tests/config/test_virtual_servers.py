@@ -19,7 +19,7 @@ from vrrpd.config.services import (
     UdpCheck,
     VirtualServerSettings,
 )
-from vrrpd.ipvs.model import FirewallMark, Flag, Method, Protocol, Scheduler, ServiceAddress
+from vrrpd.ipvs.model import FirewallMark, Flag, Method, Protocol, ProxyProtocol, Scheduler, ServiceAddress
 from vrrpd.protocol.advert import Family
 
 HEAD = """\
@@ -210,7 +210,7 @@ def test_the_keys_at_the_top() -> None:
     ("line", "complaint"),
     [
         ('lvs_sched = "xyz"', 'lvs_sched: "xyz" is not one of the choices; use'),
-        ('lvs_method = "FNAT"', 'lvs_method: "FNAT" is not one of the choices; use "NAT", "DR" or "TUN"'),
+        ('lvs_method = "FNAT"', 'lvs_method: "FNAT" is not one of the choices; use "NAT", "DR", "TUN" or "PROXY"'),
         ('protocol = "ICMP"', 'protocol: "ICMP" is not one of the choices; use "TCP", "UDP" or "SCTP"'),
         ("protocol = 6", "protocol: 6 is not one of the choices"),
         ('masquerade = "yes"', 'masquerade: "yes" is not one of the choices; use true, false or "auto"'),
@@ -274,7 +274,7 @@ def test_a_wrong_key_of_a_virtual_server(line: str, complaint: str) -> None:
         ('address = "x"', '"x" is not an IP address'),
         (
             'lvs_method = "DR"\nport = 8080',
-            "port: DR does not map port 80 to 8080; remove it: NAT alone translates ports",
+            "port: DR does not map port 80 to 8080; remove it: NAT and PROXY alone translate ports",
         ),
         ("TCP_CHECK = {}", 'TCP_CHECK: vrrpd does without this key; write check = { type = "TCP" }'),
         ("alpha = true", "alpha: this release does not do it yet; use alpha of the virtual server"),
@@ -407,3 +407,79 @@ def test_what_clients_ask_for_is_wrong_once(head: str, complaint: str) -> None:
 def test_single_packets_and_nat_are_refused_without_real_servers_too() -> None:
     (only,) = complaints(HEAD + 'protocol = "UDP"\nops = true\n')
     assert "ops: the kernel forgets each packet at once" in only
+
+
+PROXIED = """\
+[[virtual_server]]
+address = "192.0.2.100"
+port = 80
+lvs_method = "proxy"
+"""
+EVERY_KEY_PROXIED = """\
+proxy_protocol = "v2"
+lvs_sched = "wrr"
+quorum = 2
+masquerade = false
+sorry_server = { address = "198.51.100.99", port = 81 }
+[[virtual_server.real_server]]
+address = "198.51.100.11"
+port = 8080
+weight = 3
+inhibit_on_failure = true
+check = { type = "TCP" }
+"""
+
+
+def test_a_virtual_server_of_the_proxy() -> None:
+    (server,) = parse(BASE + PROXIED + EVERY_KEY_PROXIED, "vrrpd.toml").virtual_servers
+    assert (server.method, server.proxy_protocol, server.scheduler) == (Method.PROXY, ProxyProtocol.V2, Scheduler.WRR)
+    assert [(real.method, real.port) for real in server.everybody] == [(Method.PROXY, 8080), (Method.PROXY, 81)]
+    (default,) = parse(BASE + PROXIED + REAL, "vrrpd.toml").virtual_servers
+    assert (default.proxy_protocol, default.real_servers[0].port) == (ProxyProtocol.V1, 80)
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        (PROXIED + 'protocol = "UDP"\n', 'protocol: PROXY is for TCP; use protocol = "TCP", or NAT'),
+        (PROXIED + 'lvs_sched = "mh"\n', 'lvs_sched: the proxy does not do "mh"; use one of rr, wrr, lc, wlc'),
+        (PROXIED + "persistence_timeout = 9\n", "persistence_timeout: the proxy sends each connection where"),
+        (PROXIED + "masquerade = true\n", "masquerade: the proxy connects from this host, and says in a header who"),
+        (PROXIED + 'proxy_protocol = "v3"\n', "proxy_protocol: "),
+        (PROXIED + REAL + "uthreshold = 3\n", "real_server[0].uthreshold: the proxy knows no thresholds; remove it"),
+        (
+            PROXIED + REAL + 'lvs_method = "NAT"\n',
+            "real_server[0].lvs_method: the virtual server is proxied, and NAT is not; remove it, or make two",
+        ),
+        (
+            PROXIED + 'sorry_server = { address = "198.51.100.1", lvs_method = "DR" }\n',
+            "sorry_server.lvs_method: the virtual server is proxied, and DR is not",
+        ),
+        (PROXIED.replace("80", "0") + REAL + "port = 80\n", "port: a proxy cannot listen at every port; use 1-65535"),
+        (
+            '[[virtual_server]]\nfwmark = 3\nlvs_method = "PROXY"\n' + REAL + "port = 80\n",
+            "a proxy cannot listen at fwmark 3 (IPv4); give it an address and a port, or use NAT",
+        ),
+        (
+            PROXIED.replace("192.0.2.100", "fe80::7"),
+            "address: fe80::7 alone says on no interface where to listen; use an address that is not link-local",
+        ),
+        (HEAD + 'proxy_protocol = "v1"\n', "proxy_protocol: it goes with PROXY alone; remove it, or use lvs_method"),
+        (
+            HEAD + REAL + 'lvs_method = "PROXY"\n',
+            "real_server[0].lvs_method: one proxy serves all real servers, or none; give the virtual server lvs_method",
+        ),
+    ],
+)
+def test_what_a_proxy_cannot_do(text: str, complaint: str) -> None:
+    (only,) = complaints(text)
+    assert complaint in only
+
+
+def test_a_proxy_of_a_group() -> None:
+    group = '[[virtual_server_group]]\nname = "g"\nmembers = ["192.0.2.1 80", "192.0.2.2 81"]\n'
+    server = '[[virtual_server]]\nvirtual_server_group = "g"\nlvs_method = "PROXY"\n'
+    found = parse(BASE + group + server + REAL + "port = 8080\n", "vrrpd.toml").virtual_servers[0]
+    assert [str(key) for key in found.keys] == ["TCP 192.0.2.1:80", "TCP 192.0.2.2:81"]
+    (only,) = complaints(group.replace("192.0.2.2 81", "fwmark 9") + server + REAL + "port = 8080\n")
+    assert "a proxy cannot listen at fwmark 9" in only

@@ -6,7 +6,7 @@ from types import MappingProxyType
 from vrrpd.config import kinds, service_kinds
 from vrrpd.config.schema import REMOVE, Key, Table
 from vrrpd.config.services import Check, DnsCheck, HttpCheck, MiscCheck, PingCheck, SmtpCheck, TcpCheck, UdpCheck
-from vrrpd.ipvs.model import Scheduler
+from vrrpd.ipvs.model import ProxyProtocol, Scheduler
 
 WEIGHT_MAX = 65535
 THRESHOLD_MAX = 1 << 31
@@ -33,6 +33,7 @@ VIRTUAL_SERVER = Table(
         Key("protocol", service_kinds.protocol),
         Key("lvs_sched", kinds.choice(Scheduler)),
         Key("lvs_method", service_kinds.method),
+        Key("proxy_protocol", kinds.choice(ProxyProtocol)),
         Key("persistence_timeout", kinds.whole(0, 31 * _DAY)),
         Key("persistence_granularity", service_kinds.granularity),
         Key("ops", kinds.flag),

@@ -54,9 +54,9 @@ def protocol(raw: object) -> Protocol:
 
 
 def method(raw: object) -> Method:
-    """NAT, DR or TUN, in any case."""
-    if not isinstance(raw, str) or raw.upper() not in ("NAT", "DR", "TUN"):
-        raise Refused(f"{shown(raw)} is not one of the choices", 'use "NAT", "DR" or "TUN"')
+    """NAT, DR, TUN or PROXY, in any case."""
+    if not isinstance(raw, str) or raw.upper() not in ("NAT", "DR", "TUN", "PROXY"):
+        raise Refused(f"{shown(raw)} is not one of the choices", 'use "NAT", "DR", "TUN" or "PROXY"')
     return Method[raw.upper()]
 
 

@@ -7,7 +7,16 @@ from enum import StrEnum
 
 from msgspec import Struct
 
-from vrrpd.ipvs.model import Flag, Method, Protocol, RealServerKey, Scheduler, ServiceAddress, VirtualServerKey
+from vrrpd.ipvs.model import (
+    Flag,
+    Method,
+    Protocol,
+    ProxyProtocol,
+    RealServerKey,
+    Scheduler,
+    ServiceAddress,
+    VirtualServerKey,
+)
 from vrrpd.protocol.advert import IPAddress
 
 DRAIN_TIMEOUT = 60.0
@@ -148,6 +157,7 @@ class VirtualServerSettings(Struct, frozen=True):
     protocol: Protocol = Protocol.TCP
     scheduler: Scheduler = Scheduler.WLC
     method: Method = Method.NAT
+    """That of all real servers, if it is PROXY."""
     flags: Flag = Flag(0)
     persistence_timeout: int = 0
     persistence_granularity: int | None = None
@@ -171,6 +181,13 @@ class VirtualServerSettings(Struct, frozen=True):
     masquerade: Masquerade = Masquerade.AUTO
     drain_timeout: float = DRAIN_TIMEOUT
     """Seconds that connections of a real server which is taken out of the configuration may go on."""
+    proxy_protocol: ProxyProtocol = ProxyProtocol.V1
+    """What real servers of PROXY understand."""
+
+    @property
+    def proxied(self) -> bool:
+        """Whether our proxy serves it, and not the kernel."""
+        return self.method is Method.PROXY
 
     @property
     def everybody(self) -> tuple[RealServerSettings, ...]:

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from vrrpd.config.blocks import REALS, SERVERS
 from vrrpd.config.problems import KeyPath, Refused, Report, shown
+from vrrpd.config.proxied import refuse_proxied
 from vrrpd.config.schema import Table, read_table
 from vrrpd.config.service_keys import CHECKS, GROUP, REAL_SERVER, SORRY_SERVER, TIMING, VIRTUAL_SERVER
 from vrrpd.config.service_kinds import host
@@ -37,6 +38,7 @@ _FLAGS = {
 }
 _FOR_CHECKS = (*(key.name for key in TIMING), "virtualhost")
 _SAME_NAMES: tuple[str, ...] = (
+    "proxy_protocol",
     "persistence_timeout",
     "persistence_granularity",
     "quorum",
@@ -51,7 +53,7 @@ _SAME_NAMES: tuple[str, ...] = (
     "drain_timeout",
 )
 """Keys that are fields of the settings as they are."""
-_NAT_ONLY = "NAT alone translates ports"
+_MAPS_PORTS = "NAT and PROXY alone translate ports"
 
 Members = tuple[ServiceAddress | int, ...]
 """Addresses, the protocol of which is another's to say, and firewall marks."""
@@ -168,6 +170,7 @@ class Reader:
         keys = self._keys(raw, values, protocol, family, path)
         self.claim(keys, values.get("masquerade"), path, next((way for way in _WAYS if way in raw), ""))
         self._refuse_nonsense(values, keys, path)
+        refuse_proxied(values, keys, located | ({(*path, "sorry_server"): sorry} if sorry else {}), path, report)
         if keys:
             ports = {key.port for key in keys if isinstance(key, ServiceAddress)} or {0}
             families = {key.family for key in keys}
@@ -349,8 +352,9 @@ class Reader:
                 f"{values['persistence_granularity']} is out of range",
                 f"use 1-{longest}",
             )
+        proxied = values.get("lvs_method") is Method.PROXY
         for key in keys:
-            if isinstance(key, ServiceAddress) and not key.port and not persistent:
+            if isinstance(key, ServiceAddress) and not key.port and not persistent and not proxied:
                 report.add((*path, "port"), "0, every port, goes with persistence alone", "add persistence_timeout")
         if values.get("hysteresis", 0) >= values.get("quorum", 1) and values.get("hysteresis"):
             report.add((*path, "hysteresis"), "the quorum could never be lost", "use less than quorum")
@@ -374,11 +378,11 @@ class Reader:
             wrong = f"{real.address} is IPv{version}, and the virtual server is not"
             self._report.add((*path, "address"), wrong, "use one family, or TUN")
         port = real.port if real.port >= 0 else (min(ports) if len(ports) == 1 else 0)
-        if real.method is not Method.NAT and real.port >= 0 and ports != {real.port}:
+        if not real.method.maps_ports and real.port >= 0 and ports != {real.port}:
             virtual = ", ".join(map(str, sorted(ports)))
             wrong = f"{real.method.name} does not map port {virtual} to {real.port}"
-            self._report.add((*path, "port"), wrong, f"remove it: {_NAT_ONLY}")
-        elif real.method is Method.NAT and not port and ports - {0}:
+            self._report.add((*path, "port"), wrong, f"remove it: {_MAPS_PORTS}")
+        elif real.method.maps_ports and not port and ports - {0}:
             self._report.add((*path, "port"), "it is needed here", "add port = 1-65535")
         if not port and any(_needs_port(check) for check in real.checks):
             self._report.add((*path, "check"), "there is no port to ask", "add connect_port")

@@ -111,3 +111,23 @@ def test_what_keepalived_has_no_word_for_is_a_comment() -> None:
 def test_an_owner_is_master_from_the_start() -> None:
     text = as_keepalived(parse(MINIMAL + "priority = 255\n", "vrrpd.toml"))
     assert "state MASTER" in text
+
+
+PROXIED = """
+[[virtual_server_group]]
+name = "g"
+members = ["192.0.2.101 80"]
+[[virtual_server]]
+virtual_server_group = "g"
+lvs_method = "PROXY"
+[[virtual_server.real_server]]
+address = "198.51.100.1"
+port = 8080
+"""
+
+
+def test_what_the_proxy_serves_is_a_comment() -> None:
+    text = as_keepalived(parse(MINIMAL + PROXIED, "vrrpd.toml"))
+    assert "\n# keepalived has no proxy: it takes another program, such as HAProxy, to serve this\n" in text
+    assert "\n# virtual_server group g {\n" in text
+    assert "\nvirtual_server" not in text

@@ -1,6 +1,7 @@
 """A configuration in the words of keepalived 2.x, which can share the virtual routers: same VRIDs, addresses, times.
 
-What keepalived has no word for stands as a comment, as do virtual servers without real servers, which it refuses.
+What keepalived has no word for stands as a comment, as do virtual servers without real servers, which it refuses, and
+those of PROXY.
 """
 
 import ipaddress
@@ -47,11 +48,14 @@ def as_keepalived(config: Config) -> str:
     blocks = [_block("global_defs", _global(config))]
     blocks += (_block(f"vrrp_script {_word(each.name)}", _script(each)) for each in config.scripts)
     blocks += (_block(f"vrrp_instance {_word(each.name)}", _instance(each)) for each in config.instances)
-    groups = {name: server.keys for server in config.virtual_servers if (name := group_of(server))}
+    kernels = [server for server in config.virtual_servers if not server.proxied]
+    groups = {name: server.keys for server in kernels if (name := group_of(server))}
     blocks += (_block(f"virtual_server_group {_word(name)}", map(_member, keys)) for name, keys in groups.items())
     for server in config.virtual_servers:
         block = _block(f"virtual_server {_key(server)}", _virtual_server(server))
-        blocks.append(block if server.real_servers else [f"# {line}" for line in block])
+        if server.proxied:
+            block.insert(0, "keepalived has no proxy: it takes another program, such as HAProxy, to serve this")
+        blocks.append(block if server.real_servers and not server.proxied else [f"# {line}" for line in block])
     return "\n\n".join("\n".join(block) for block in blocks) + "\n"
 
 
