@@ -43,6 +43,7 @@ STATUS = {
     "drained": False,
     "speaker_restarts": 0,
     "director_restarts": 0,
+    "proxy_restarts": 0,
     "loop_lag_seconds": HISTOGRAM,
     "routers": [ROUTER],
     "virtual_servers": [{"key": "TCP 192.0.2.100:80", "name": "", "quorum": True, "real_servers": []}],

@@ -10,7 +10,7 @@ import pytest
 from msgspec.structs import replace
 
 from tests.ipvs.tables import SimulatedKernel
-from vrrpd.channel import SetBurdens
+from vrrpd.channel import SetBurdens, SetProxied
 from vrrpd.config.load import parse
 from vrrpd.config.model import Config
 from vrrpd.director import director as module
@@ -23,6 +23,7 @@ from vrrpd.ipvs.model import (
     RealServerKey,
     ServiceActivity,
     ServiceAddress,
+    Table,
     VirtualServer,
     VirtualServerKey,
 )
@@ -91,6 +92,7 @@ class Life:
         self.kernel = kernel
         self.told: list[Mapping[tuple[str, Family, int], int]] = []
         self.said = SetBurdens({})
+        self.proxied: Table = {}
         self.director: Director | None = None
 
     def config(self, *lines: str, check: str = TCP, reals: Sequence[int] = (1, 2), servers: bool = True) -> Config:
@@ -115,10 +117,13 @@ class Life:
             self.director._checking.close()
         held = frozenset({ROUTER}) if master else frozenset()
         self.director = Director(self.loop, config, held, self.said, self.tell)
-        self.director.start()
+        self.director.start(self.proxied)
         return self.director
 
-    def tell(self, burdens: SetBurdens) -> None:
+    def tell(self, burdens: SetBurdens | SetProxied) -> None:
+        if isinstance(burdens, SetProxied):
+            self.proxied = burdens.table
+            return
         self.said = burdens
         self.told.append({key: burden.weight for key, burden in burdens.burdens.items()})
 

@@ -14,6 +14,7 @@ from vrrpd.ipvs.model import (
     Flag,
     Method,
     Protocol,
+    ProxyProtocol,
     RealServer,
     RealServerKey,
     ServiceAddress,
@@ -99,6 +100,16 @@ def test_one_that_somebody_has_removed_is_done() -> None:
     draining = second_leaves()
     draining.poll(lambda _: {}, 1.0)
     assert len(draining) == 0
+
+
+def test_the_kernel_and_the_proxy_cannot_end_what_the_other_has_begun() -> None:
+    """Where a virtual server is the other's now, its connections are gone."""
+    proxied = virtual_server(KEY, (replace(FIRST, method=Method.PROXY),), proxy_protocol=ProxyProtocol.V1)
+    assert reals(overlaid(second_leaves(), {KEY: proxied})) == {FIRST.key: 1}
+    draining = Draining()
+    draining.retire([virtual_server(KEY, (replace(SECOND, method=Method.PROXY),))], lambda *_: False, lambda _: GRACE)
+    assert reals(overlaid(draining, ALONE)) == {FIRST.key: 1}
+    assert reals(overlaid(draining, {KEY: proxied})) == {FIRST.key: 1, SECOND.key: 0}
 
 
 def test_udp_does_not_wait() -> None:

@@ -56,6 +56,7 @@ def interfaces(*own: str) -> list[Interface]:
         # Replies of the others never pass us.
         ([], reals("198.51.100.11", method=Method.DR), False),
         ([], reals("198.51.100.11", method=Method.TUN), False),
+        ([], reals("198.51.100.11", method=Method.PROXY), False),
         ([], (*reals("198.51.100.11", method=Method.DR), *reals("198.51.100.11")), True),
     ],
 )

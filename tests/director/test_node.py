@@ -36,6 +36,10 @@ def test_each_needs_its_own(server: object, more: dict[str, str]) -> None:
     assert needed([server], KERNEL, masquerades=False) == ALWAYS | more  # type: ignore[list-item]
 
 
+def test_what_the_proxy_serves_takes_nothing_of_the_kernel() -> None:
+    assert needed([settings(method=Method.PROXY)], KERNEL, masquerades=False) == {}
+
+
 def test_masquerading_needs_conntrack_and_before_5_9_another_mode() -> None:
     conntrack = ALWAYS | {f"{VS}conntrack": "1"}
     assert needed([settings(DIRECT)], (5, 9), masquerades=True) == conntrack

@@ -93,7 +93,8 @@ def _virtual_servers(status: dict[str, Any]) -> list[str]:
     if servers:
         lines += ["", _SERVER_COLUMNS]
     for server in servers:
-        health = [] if server["programmed"] else ["not in the kernel"]
+        absent = "not listening" if server["lvs_method"] == "PROXY" else "not in the kernel"
+        health = [] if server["programmed"] else [absent]
         health += [] if server["quorum"] else ["no quorum"]
         rate = server["connections_per_second"]
         which = f"{server['key']:<40}{server['lvs_sched']:<7}{server['lvs_method']:<32}"

@@ -10,11 +10,22 @@ from typing import NamedTuple
 from vrrpd.config.findings import Finding, note, warning
 from vrrpd.config.host import Interfaces
 from vrrpd.config.model import Config, VrrpInstance
-from vrrpd.config.services import Masquerade, MiscCheck, PingCheck, TcpCheck, VirtualServerSettings
+from vrrpd.config.services import (
+    HttpCheck,
+    Masquerade,
+    MiscCheck,
+    PingCheck,
+    SmtpCheck,
+    TcpCheck,
+    VirtualServerSettings,
+)
 from vrrpd.director.masquerade import masqueraded
 from vrrpd.director.service import is_served_by
-from vrrpd.ipvs.model import CONSISTENT, FirewallMark, Method, Protocol
+from vrrpd.ipvs.model import CONSISTENT, FirewallMark, Method, Protocol, ServiceAddress
 from vrrpd.protocol.advert import Family, IPAddress
+
+PRIVILEGED = 1024
+"""Ports below it are not everybody's (net.ipv4.ip_unprivileged_port_start, unless it is set otherwise)."""
 
 
 def findings(config: Config, interfaces: Interfaces) -> tuple[Finding, ...]:
@@ -73,7 +84,7 @@ def _summary(server: VirtualServerSettings, host: _Host) -> Iterator[Finding]:
     real_servers = server.real_servers
     methods = sorted({real.method.name for real in real_servers} or {server.method.name})
     count = f"{len(real_servers)} real server{'s' if len(real_servers) != 1 else ''}"
-    when = "programmed whoever is master"
+    when = "served by our proxy" if server.proxied else "programmed whoever is master"
     if is_served_by(server, host.own) and (holders := [instance.name for instance in _holders(server, host)]):
         when = f"programmed while {' or '.join(holders)} is MASTER here, since this host is a real server"
     yield note(server.name, f"{server.scheduler}, {' and '.join(methods)}, {count}, {when}")
@@ -157,7 +168,7 @@ def _replies(server: VirtualServerSettings, host: _Host) -> Iterator[Finding]:
 
 
 def _direct(server: VirtualServerSettings, _: _Host) -> Iterator[Finding]:
-    if all(real.method is Method.NAT for real in server.real_servers):
+    if all(real.method.maps_ports for real in server.real_servers):
         return
     addresses = ", ".join(map(str, server.addresses)) or "the address that clients use"
     yield note(
@@ -172,6 +183,21 @@ def _direct(server: VirtualServerSettings, _: _Host) -> Iterator[Finding]:
         )
 
 
+def _proxied(server: VirtualServerSettings, _: _Host) -> Iterator[Finding]:
+    if not server.proxied:
+        return
+    yield note(
+        server.name,
+        f"real servers see this host's address, and the client's in the header of PROXY protocol "
+        f"{server.proxy_protocol}, which they must expect; connections end with a failover",
+    )
+    if any(isinstance(check, HttpCheck | SmtpCheck) for real in server.real_servers for check in real.checks):
+        yield note(server.name, "checks send no header: a port that insists on one fails but for TCP checks")
+    for port in sorted({key.port for key in server.keys if isinstance(key, ServiceAddress)}):
+        if port < PRIVILEGED:
+            yield note(server.name, f"to listen at port {port} takes CAP_NET_BIND_SERVICE (docs/deploy.md)")
+
+
 def _rest(server: VirtualServerSettings, host: _Host) -> Iterator[Finding]:
     if server.ha_suspend and not _holders(server, host):
         yield warning(server.name, "ha_suspend has no effect: no [[vrrp_instance]] has an address of it")
@@ -180,7 +206,7 @@ def _rest(server: VirtualServerSettings, host: _Host) -> Iterator[Finding]:
     marked = any(isinstance(key, FirewallMark) for key in server.keys)
     if marked and server.masquerade is Masquerade.ALWAYS:
         yield warning(server.name, "masquerade has no effect on firewall marks, which have no address to go by")
-    if marked and not server.addresses and any(real.method is not Method.NAT for real in server.real_servers):
+    if marked and not server.addresses and any(not real.method.maps_ports for real in server.real_servers):
         yield warning(
             server.name,
             "nobody can tell who holds the address behind a mark: it is programmed on a BACKUP as well, even if that "
@@ -188,4 +214,4 @@ def _rest(server: VirtualServerSettings, host: _Host) -> Iterator[Finding]:
         )
 
 
-_RULES = (_summary, _nobody_holds_it, _who_serves, _replies, _direct, _rest)
+_RULES = (_summary, _nobody_holds_it, _who_serves, _replies, _direct, _proxied, _rest)

@@ -5,12 +5,13 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from msgspec import Raw
 from msgspec.json import encode
 
-from vrrpd.channel import Entered, SetBurdens
+from vrrpd.channel import Entered, Proxied, SetBurdens, SetProxied
 from vrrpd.config.model import Config
 from vrrpd.config.services import DRAIN_TIMEOUT, VirtualServerSettings
 from vrrpd.director.belongings import Belongings
@@ -22,6 +23,7 @@ from vrrpd.director.masquerade import MasqueradeError
 from vrrpd.director.notify import Notifier
 from vrrpd.director.own import OwnAddresses
 from vrrpd.director.priorities import burdens
+from vrrpd.director.proxied import Proxying
 from vrrpd.director.scripts import Scripts
 from vrrpd.director.service import Health, Service, adopted, is_served_by
 from vrrpd.director.status import statuses
@@ -47,6 +49,7 @@ SYNC_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.
 """Upper bounds in seconds: from a change that is due to the kernel's answer."""
 NOTIFY_PATIENCE = 5.0
 """Seconds at the end for programs that wait to be called."""
+_NOTHING: Table = MappingProxyType({})
 REFUSALS_TOLD = 5
 """Refused entries that the log names; the status has them all."""
 
@@ -59,7 +62,7 @@ class Director:
         config: to begin with.
         held: the routers that hold their addresses.
         said: what an earlier life has told last.
-        tell: takes what is to be added to the priorities of routers.
+        tell: takes what is to be added to the priorities of routers, and what the proxy is to serve.
     """
 
     def __init__(
@@ -68,7 +71,7 @@ class Director:
         config: Config,
         held: frozenset[RouterKey],
         said: SetBurdens,
-        tell: Callable[[SetBurdens], None],
+        tell: Callable[[SetBurdens | SetProxied], None],
     ) -> None:
         self._loop = loop
         self._config = config
@@ -89,6 +92,7 @@ class Director:
         self._table: dict[VirtualServerKey, VirtualServer] = {}
         """What the services want here, without those that are leaving."""
         self._draining = Draining()
+        self._proxy = Proxying(tell)
         self._ipvs: Ipvs | None = None
         self._reconciler: Reconciler | None = None
         self._errors: dict[str, str] = {}
@@ -113,12 +117,18 @@ class Director:
         """What is configured, by name."""
         return {name: service.settings for name, service in self._services.items()}
 
-    def start(self) -> None:
-        """Take over what an earlier life has left, and have the kernel as it should be."""
-        left: Table = {}
-        if self._config.virtual_servers or self._belongings.virtual_servers:
-            left = self._open() or {}
-        ours = {key: server for key, server in left.items() if key in self._belongings.virtual_servers}
+    def start(self, proxied: Table = _NOTHING) -> None:
+        """Take over what an earlier life has left, and have the kernel as it should be.
+
+        Args:
+            proxied: what that has told the proxy last.
+        """
+        self._proxy.table, left = proxied, dict(proxied)
+        if self._belongings.virtual_servers or not all(server.proxied for server in self._config.virtual_servers):
+            left |= self._open() or {}
+        ours = {
+            key: each for key, each in left.items() if each.proxy_protocol or key in self._belongings.virtual_servers
+        }
         self._take_up(self._config, {}, ours)
         self._retire((left[key] for key in left.keys() & (ours.keys() | self._by_key.keys())), ())
         self._carry_out()
@@ -211,12 +221,17 @@ class Director:
                 f"({entered.instance})", (*entered.notify, "INSTANCE", entered.instance, state, str(entered.priority))
             )
 
+    def hear_proxy(self, news: Proxied) -> None:
+        """The proxy says how things are."""
+        self._proxy.hear(news)
+
     async def status(self) -> dict[str, Any]:
         """The part of `vrrpd status --json` that the director knows, as far as it is long encoded already."""
         activity: dict[VirtualServerKey, ServiceActivity] = {}
         if ipvs := self._ipvs:
             with self._telling("status"):
                 activity = {key: found async for key, found in in_turns(ipvs.activity())}
+        activity |= self._proxy.activity
         entries = statuses(self._by_key, self._present, activity, self._draining, self._checking.found)
         encoded = [encode(entry) async for entry in in_turns(entries)]
         refusals = self._reconciler.refusals if self._reconciler else ()
@@ -224,7 +239,7 @@ class Director:
             "scripts": self._scripts.status(),
             "virtual_servers": Raw(b"[" + b",".join(encoded) + b"]"),
             "ipvs": {
-                "errors": [*self._errors.values()],
+                "errors": [*self._errors.values(), *self._proxy.errors],
                 "drift": self._reconciler.drift if self._reconciler else 0,
                 "refused": [*map(str, refusals)],
                 "sysctls_missing": self._host.missing,
@@ -262,8 +277,9 @@ class Director:
 
     @property
     def _present(self) -> Table:
-        """What the kernel has of ours, as far as we know."""
-        return self._reconciler.desired if self._reconciler else {}
+        """What the kernel has of ours, as far as we know, and the proxy."""
+        kernels = self._reconciler.desired if self._reconciler else {}
+        return {**kernels, **self._proxy.table} if self._proxy.table else kernels
 
     def _rests(self, server: VirtualServerSettings) -> bool:
         """Whether the checks of a virtual server rest (`ha_suspend`); not if they decide where its address is."""
@@ -344,15 +360,20 @@ class Director:
         return service is not None and service.knows(key, real)
 
     def flush(self) -> None:
-        """Have the kernel be as it should."""
+        """Have the kernel be as it should, and the proxy."""
         self._flushing.begin()
         if self._flushing_since is None:
             self._flushing_since = time.monotonic()
-        if self._reconciler is None and self._services and self._open() is None:
+        for_kernel = not all(service.settings.proxied for service in self._services.values())
+        if self._reconciler is None and for_kernel and self._open() is None:
             self._flushing.after(RETRY)
-        if self._reconciler and not self._flush(self._reconciler):
+        wanted = self._draining.overlay(self._table, self._by_key, self._away, self._own.addresses)
+        wanted = self._proxy.take(wanted)
+        if self._reconciler and not self._flush(self._reconciler, wanted):
             self._flushing.after(0)
             return
+        if self._draining and self._drain_timer is None:
+            self._drain_timer = self._loop.call_later(DRAIN_POLL, self._poll_draining)
         if self._reconciler:
             self._sync_seconds.observe(time.monotonic() - self._flushing_since)
         self._flushing_since = None
@@ -360,17 +381,14 @@ class Director:
         for applied in waiting:
             applied()
 
-    def _flush(self, reconciler: Reconciler) -> bool:
+    def _flush(self, reconciler: Reconciler, wanted: Table) -> bool:
         """Tell the kernel, and return whether that was all: of thousands of virtual servers it is a part at a time."""
-        wanted = self._draining.overlay(self._table, self._by_key, self._away, self._own.addresses)
         self._belongings.note(reconciler.ours | wanted.keys() - reconciler.theirs)
         self._prepare_host()
         part = reconciler.towards(wanted, SERVERS_AT_ONCE)
         if self._reconcile(lambda: reconciler.want(part)) and part is not wanted:
             return False
         self._belongings.note(reconciler.ours)
-        if self._draining and self._drain_timer is None:
-            self._drain_timer = self._loop.call_later(DRAIN_POLL, self._poll_draining)
         return True
 
     def _open(self) -> Table | None:
@@ -463,8 +481,9 @@ class Director:
             self._drain_timer = self._loop.call_later(DRAIN_POLL, self._poll_draining)
 
     def _activity_of(self, key: VirtualServerKey) -> Mapping[RealServerKey, Activity]:
-        assert self._ipvs
-        return self._ipvs.activity_of(key)
+        if key in self._proxy.table:
+            return self._proxy.activity_of(key)
+        return self._ipvs.activity_of(key) if self._ipvs else {}
 
 
 def _away(config: Config, held: frozenset[RouterKey]) -> frozenset[IPAddress]:

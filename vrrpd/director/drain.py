@@ -103,10 +103,12 @@ class Draining:
             return result
         for (key, real_key), leaving in self._leaving.items():
             elsewhere = isinstance(key, ServiceAddress) and key.address in away
-            if elsewhere and leaving.real_server.method is not Method.NAT and real_key.address in own:
+            if elsewhere and not leaving.real_server.method.maps_ports and real_key.address in own:
                 to_itself.add(key)
             if key in result or key not in configured:
                 server = result.get(key, leaving.server)
+                if (server.proxy_protocol is None) is (leaving.real_server.method is Method.PROXY):
+                    continue  # the proxy cannot go on with a connection of the kernel's, nor the other way round
                 kept = leaving.unseen and server.scheduler in CONSISTENT
                 real_server = leaving.real_server if kept else replace(leaving.real_server, weight=0)
                 result[key] = replace(server, real_servers={**server.real_servers, real_key: real_server})

@@ -27,6 +27,8 @@ def needed(servers: Iterable[VirtualServerSettings], kernel: tuple[int, int], *,
     """
     settings: dict[str, str] = {}
     for server in servers:
+        if server.proxied:  # what the kernel does not serve takes nothing of it
+            continue
         # Else a connection to a real server that was removed hangs until it times out.
         settings["net/ipv4/vs/expire_nodest_conn"] = "1"
         if server.persistence_timeout:  # else clients keep going to one with weight 0

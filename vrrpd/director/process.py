@@ -20,6 +20,7 @@ from vrrpd.channel import (
     Inbox,
     Message,
     Ping,
+    Proxied,
     SetBurdens,
     Stop,
     TellStatus,
@@ -27,6 +28,7 @@ from vrrpd.channel import (
 from vrrpd.config.sealed import SealedConfig
 from vrrpd.director.director import Director
 from vrrpd.director.pages import Pages
+from vrrpd.ipvs.model import Table
 from vrrpd.ledger import RouterKey
 from vrrpd.link import ChannelHandler, SupervisorLink, wake_when_orphaned
 
@@ -40,7 +42,9 @@ _telling: set[asyncio.Task[None]] = set()
 """A task that nobody knows may be collected as garbage."""
 
 
-def run(channel: socket.socket, sealed: SealedConfig, held: frozenset[RouterKey], said: SetBurdens) -> int:
+def run(
+    channel: socket.socket, sealed: SealedConfig, held: frozenset[RouterKey], said: SetBurdens, proxied: Table
+) -> int:
     """Direct until told to stop, or until the supervisor is gone; returns the exit code.
 
     Only who is told to stop clears away. Without a supervisor, or after a mistake of ours, the kernel goes on as it is,
@@ -51,6 +55,7 @@ def run(channel: socket.socket, sealed: SealedConfig, held: frozenset[RouterKey]
         sealed: the configuration to begin with.
         held: the routers that hold their addresses.
         said: what an earlier director has said last, which holds.
+        proxied: what it has told the proxy, likewise.
     """
     wake_when_orphaned()
     for ignored in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
@@ -58,10 +63,12 @@ def run(channel: socket.socket, sealed: SealedConfig, held: frozenset[RouterKey]
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, DESCRIPTORS)), hard))
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_direct(channel, sealed, held, said))
+        return runner.run(_direct(channel, sealed, held, said, proxied))
 
 
-async def _direct(channel: socket.socket, sealed: SealedConfig, held: frozenset[RouterKey], said: SetBurdens) -> int:
+async def _direct(
+    channel: socket.socket, sealed: SealedConfig, held: frozenset[RouterKey], said: SetBurdens, proxied: Table
+) -> int:
     loop = asyncio.get_running_loop()
     ended: asyncio.Future[int] = loop.create_future()
     _, link = await loop.create_connection(lambda: SupervisorLink(ended, Inbox()), sock=channel)
@@ -72,7 +79,7 @@ async def _direct(channel: socket.socket, sealed: SealedConfig, held: frozenset[
         with _no_garbage():
             config = sealed.opened()
             director = Director(loop, config, held, said, link.send)
-            director.start()
+            director.start(proxied)
         pages.apply(config)
         link.serve(partial(_take, director=director, pages=pages, link=link))
         code = await ended
@@ -135,3 +142,5 @@ def _do(message: Message, director: Director, pages: Pages, link: SupervisorLink
         director.hold(message.router, holds=message.holds)
     elif isinstance(message, Entered):
         director.notify(message)
+    elif isinstance(message, Proxied):
+        director.hear_proxy(message)

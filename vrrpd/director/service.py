@@ -10,7 +10,6 @@ from vrrpd.config.services import RealServerSettings, VirtualServerSettings
 from vrrpd.ipvs.model import (
     CONSISTENT,
     Flag,
-    Method,
     RealServer,
     RealServerKey,
     ServiceAddress,
@@ -105,6 +104,7 @@ class Service:
                     flags=settings.flags,
                     persistence_timeout=settings.persistence_timeout,
                     persistence_granularity=settings.persistence_granularity,
+                    proxy_protocol=settings.proxy_protocol if settings.proxied else None,
                 )
             )
             for key in settings.keys
@@ -144,7 +144,7 @@ def _weight(real: RealServerSettings, health: Health) -> int:
 def programmed(key: VirtualServerKey, real: RealServerSettings, weight: int) -> RealServer:
     """A real server as the kernel is to have it."""
     port = real.port
-    if real.method is not Method.NAT:  # a group may have several ports, and none is translated
+    if not real.method.maps_ports:  # a group may have several ports, and none is translated
         port = key.port if isinstance(key, ServiceAddress) else 0
     return RealServer(RealServerKey(real.address, port), real.method, weight, real.uthreshold, real.lthreshold)
 
@@ -158,7 +158,7 @@ def is_served_by(settings: VirtualServerSettings, own: AbstractSet[IPAddress]) -
         settings: the virtual server.
         own: the addresses of this host.
     """
-    return any(real.method is not Method.NAT and real.address in own for real in settings.everybody)
+    return any(not real.method.maps_ports and real.address in own for real in settings.everybody)
 
 
 def passing_over(server: VirtualServer) -> VirtualServer:

@@ -23,8 +23,8 @@ ANSWER_TIMEOUT = 2.0
 UNSENT_MAX = 1 << 28
 """Bytes that may wait for it; a configuration with 5,000 virtual servers has some millions."""
 RESTART_DELAY = 1.0
-RESTART_DELAY_MAX = 60.0
 """Seconds until one that died is followed by another; doubled each time."""
+RESTART_DELAY_MAX = 60.0
 STABLE_AFTER = 60.0
 """Seconds that one must have lived for the delay to begin anew."""
 
@@ -43,18 +43,22 @@ class BestEffort:
         said: takes what it says, but for answers.
     """
 
+    restart_delay = RESTART_DELAY
+    meanwhile = "everything stays as it is"
+    """What the death of one comes to."""
+
     def __init__(
         self, what: str, selector: selectors.BaseSelector, let_go: Callable[[], None], said: Callable[[Message], None]
     ) -> None:
         self.child: Child | None = None
         self.restarts = 0
-        self._what = what
+        self.what = what
         self._selector = selector
         self._let_go = let_go
         self._said = said
         self._start_at: float | None = None
         self._kill_at: float | None = None
-        self._delay = RESTART_DELAY
+        self._delay = self.restart_delay
         self._stopped: Callable[[int], None] | None = None
         self._ping_at: float | None = None
         self._heard_at = 0.0
@@ -80,12 +84,12 @@ class BestEffort:
             self.start()
         if self._kill_at is not None and now >= self._kill_at and self.child:
             self._kill_at = None
-            log.error("the %s did not stop within %g s; killing it", self._what, STOP_TIMEOUT)
+            log.error("the %s did not stop within %g s; killing it", self.what, STOP_TIMEOUT)
             os.kill(self.child.pid, signal.SIGKILL)
         if self._ping_at is not None and now >= self._ping_at and self.child:
             self._ping_at = now + PING_INTERVAL
             if now - self._heard_at > HANGS_AFTER and not self._readable():
-                log.error("%s %d has not answered for %g s; killing it", self._what, self.child.pid, HANGS_AFTER)
+                log.error("%s %d has not answered for %g s; killing it", self.what, self.child.pid, HANGS_AFTER)
                 os.kill(self.child.pid, signal.SIGKILL)
             else:
                 self.ask(Ping, lambda _: None)
@@ -102,9 +106,9 @@ class BestEffort:
         if self.child:
             return
         try:
-            child = self.child = Child.fork(self._what, self._become)
+            child = self.child = Child.fork(self.what, self._become)
         except OSError as error:
-            log.error("cannot fork the %s: %s; next try in %g s", self._what, error.strerror, self._delay)  # noqa: TRY400
+            log.error("cannot fork the %s: %s; next try in %g s", self.what, error.strerror, self._delay)  # noqa: TRY400
             self._again_later()
             return
         child.channel.setblocking(False)
@@ -154,7 +158,7 @@ class BestEffort:
             return
         self._unsent += pack(message)
         if len(self._unsent) > UNSENT_MAX:
-            log.error("%s %d does not listen; killing it", self._what, self.child.pid)
+            log.error("%s %d does not listen; killing it", self.what, self.child.pid)
             os.kill(self.child.pid, signal.SIGKILL)
             self._unsent.clear()
         self._send()
@@ -167,7 +171,7 @@ class BestEffort:
         except BlockingIOError:
             pass
         except OSError as error:  # it has died, which its pidfd tells
-            log.debug("%s %d: %s", self._what, self.child.pid, error)
+            log.debug("%s %d: %s", self.what, self.child.pid, error)
             self._unsent.clear()
         if self.child.channel in self._selector.get_map():
             events = selectors.EVENT_READ | (selectors.EVENT_WRITE if self._unsent else 0)
@@ -183,7 +187,7 @@ class BestEffort:
             self._let_go()
             code = self.work(channel)
         except BaseException:
-            log.exception("the %s failed; please report this", self._what)
+            log.exception("the %s failed; please report this", self.what)
         finally:
             os._exit(code)
 
@@ -224,18 +228,21 @@ class BestEffort:
         self._requests.give_up()
         code = os.waitstatus_to_exitcode(status)
         how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"exited with {code}"
-        if self._stopped:
+        if stopped := self._stopped:
             if code:
-                log.error("%s %d %s while it was to clear away: something may stay", self._what, child.pid, how)
-            self._stopped(code)
+                log.error("%s %d %s while it was to clear away: something may stay", self.what, child.pid, how)
+            self._stopped = None
+            stopped(code)
             return
         self.restarts += 1
         if time.monotonic() - child.born > STABLE_AFTER:
-            self._delay = RESTART_DELAY
-        log.error(
-            "%s %d %s: everything stays as it is; another starts in %g s", self._what, child.pid, how, self._delay
-        )
+            self._delay = self.restart_delay
+        log.error("%s %d %s: %s; another starts in %g s", self.what, child.pid, how, self.meanwhile, self._delay)
         self._again_later()
+        self.died()
+
+    def died(self) -> None:
+        """It has, and another is to come: who depends on it may be told."""
 
     def _again_later(self) -> None:
         self._start_at = time.monotonic() + self._delay

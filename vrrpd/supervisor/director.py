@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from vrrpd.channel import Direct, Entered, Holds, Message, SetBurdens, TellStatus
 from vrrpd.config.sealed import SealedConfig
+from vrrpd.ipvs.model import Table
 from vrrpd.ledger import RouterKey
 from vrrpd.supervisor.best_effort import BestEffort
 from vrrpd.supervisor.requests import Answered
@@ -24,6 +25,8 @@ class Directing(BestEffort):
         super().__init__("director", selector, let_go, said)
         self.said = SetBurdens({})
         """What burdens the routers, by what one has said last; it holds while there is none."""
+        self.proxied: Table = {}
+        """What the proxy is to serve, likewise."""
         self._config: SealedConfig | None = None
         self._held: frozenset[RouterKey] = frozenset()
         self._news: set[RouterKey] = set()
@@ -36,7 +39,7 @@ class Directing(BestEffort):
         from vrrpd.director import process  # noqa: PLC0415
 
         assert self._config
-        return process.run(channel, self._config, self._held, self.said)
+        return process.run(channel, self._config, self._held, self.said, self.proxied)
 
     def configure(self, config: SealedConfig, answered: Answered = lambda _: None) -> None:
         """This is the configuration now; a director is started when there is something to direct, or to clear away."""

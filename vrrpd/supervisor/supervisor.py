@@ -25,8 +25,10 @@ from vrrpd.channel import (
     LogLine,
     Message,
     Ping,
+    Proxied,
     SetBurdens,
     SetDrained,
+    SetProxied,
     Started,
     Stop,
     TellStatus,
@@ -46,6 +48,7 @@ from vrrpd.supervisor.crashes import CRASH_WINDOW, CRASHES_TOLERATED, Crashes
 from vrrpd.supervisor.director import Directing
 from vrrpd.supervisor.log import hand_on
 from vrrpd.supervisor.notify import notify
+from vrrpd.supervisor.proxy import Proxying
 from vrrpd.supervisor.reading import Outcome, Reading
 from vrrpd.supervisor.reload import UNTOUCHED, changes, refusal, summary, told_already, with_directors
 from vrrpd.supervisor.requests import Requests
@@ -100,13 +103,15 @@ class Supervisor:
         """Speakers that another has replaced, and that the kernel has not cleared away yet."""
         self._standby = Standby(self._selector, partial(self._fork, standby=True))
         self._apart = Apart(self._selector, self._let_go_in_child)
-        self._director = Directing(self._selector, self._let_go_in_child, self._director_says)
+        self._director = Directing(self._selector, self._let_go_in_child, self._best_effort_says)
+        self._proxy = Proxying(self._selector, self._let_go_in_child, self._best_effort_says)
         self._watcher: Watching | None = None
         self._reading: Reading | None = None
         if isinstance(origin, Settings):
             self._watcher = Watching(origin, config, self._selector, self._let_go_in_child, self._apply)
         else:
             self._reading = Reading(origin, config, self._apart)
+        self._best_effort: list[BestEffort] = [self._director, self._proxy, *([self._watcher] if self._watcher else ())]
         self._transitions = Transitions(self._tell_of)
         self._ever_started = False
         self._start_at: float | None = 0.0
@@ -146,15 +151,8 @@ class Supervisor:
         return self._exit_code
 
     def _pause(self) -> float | None:
-        times = [
-            self._start_at,
-            self._kill_at,
-            self._standby.due,
-            self._requests.due,
-            self._apart.due,
-            log_output.due(),
-        ]
-        times += (child.due for child in self._best_effort)
+        times = [self._start_at, self._kill_at, self._standby.due, self._requests.due, self._apart.due]
+        times += (log_output.due(), *(child.due for child in self._best_effort))
         due = [when for when in times if when is not None]
         return max(0.0, min(due) - time.monotonic()) if due else None
 
@@ -175,10 +173,6 @@ class Supervisor:
         self._requests.give_up(now)
         self._apart.do_what_is_due(now)
         log_output.write_waiting()
-
-    @property
-    def _best_effort(self) -> tuple[BestEffort, ...]:
-        return (self._director, self._watcher) if self._watcher else (self._director,)
 
     def _keep_standby(self) -> None:
         if self._speaker and not self._stopping:
@@ -264,7 +258,7 @@ class Supervisor:
         if self._watcher:
             self._watcher.tell(entered)
 
-    def _director_says(self, message: Message) -> None:
+    def _best_effort_says(self, message: Message) -> None:
         if isinstance(message, LogLine):
             hand_on(message)
             if self._watcher and message.level >= logging.ERROR:
@@ -273,6 +267,11 @@ class Supervisor:
             self._director.said = message
             if self._speaker:
                 self._speaker.send(message)
+        elif isinstance(message, SetProxied):
+            self._director.proxied = message.table
+            self._proxy.serve(message)
+        elif isinstance(message, Proxied):
+            self._director.tell(message)
 
     def _speaker_dies(self, speaker: Child) -> None:
         """It can do nothing any more, and is not gone yet: the standby need not wait for that."""
@@ -361,18 +360,19 @@ class Supervisor:
         """End as if killed: the addresses stay until their lease ends, virtual servers until another life."""
         log.info("the virtual addresses stay until their lease ends")
         self._standby.dismiss()
-        self._director.dismiss()
+        for child in (self._director, self._proxy):
+            child.dismiss()
         if self._speaker:
             os.kill(self._speaker.pid, signal.SIGKILL)
             os.waitpid(self._speaker.pid, 0)
         self._exit_code = EXIT_OK
 
     def _end(self, code: int) -> None:
-        """The addresses are gone; now the virtual servers go, and then we."""
+        """The addresses are gone; now the virtual servers go, the proxy, and then we."""
         self._speaker, self._kill_at = None, None
-        self._director.stop(partial(self._ended, code))
+        self._director.stop(lambda directors: self._proxy.stop(partial(self._ended, code, directors)))
 
-    def _ended(self, speakers: int, directors: int) -> None:
+    def _ended(self, speakers: int, directors: int, _proxies: int) -> None:
         self._exit_code = speakers or (EXIT_FAILED if directors else EXIT_OK)
 
     def _ask(self, message: Callable[[int], Message], reply: Reply) -> None:
@@ -431,11 +431,11 @@ class Supervisor:
             "processes": {
                 "supervisor": os.getpid(),
                 "speaker": self._speaker.pid if self._speaker else None,
-                "director": self._director.child.pid if self._director.child else None,
-                **({"watcher": self._watcher.child.pid if self._watcher.child else None} if self._watcher else {}),
+                **{each.what: each.child.pid if each.child else None for each in self._best_effort},
             },
             "speaker_restarts": self._crashes.count,
             "director_restarts": self._director.restarts,
+            "proxy_restarts": self._proxy.restarts,
             "drained": self._drained,
         }
 

@@ -48,6 +48,9 @@ class _Status(Collector):
         yield CounterMetricFamily(
             "vrrpd_director_restarts", "Directors that died and were replaced.", status["director_restarts"]
         )
+        yield CounterMetricFamily(
+            "vrrpd_proxy_restarts", "Proxies that died and were replaced.", status["proxy_restarts"]
+        )
         yield from _routers(status["routers"])
         if lag := status.get("loop_lag_seconds"):
             yield _histogram("vrrpd_loop_lag_seconds", "How late the speaker's timers were looked at.", lag)
