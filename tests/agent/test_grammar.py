@@ -13,7 +13,7 @@ from vrrpd.ipvs.model import Method
 
 WEB = ("default", "web")
 USE_KEY = "use an address such as 192.0.2.100, or 2001-db8--100 for 2001:db8::100"
-USE_VALUE = "use NAMESPACE/SERVICE, NAMESPACE/SERVICE:NAT or NAMESPACE/SERVICE:DR, or nothing to hold the address only"
+USE_VALUE = "use NAMESPACE/SERVICE or NAMESPACE/SERVICE:METHOD (NAT, DR, PROXY), or nothing to hold the address only"
 
 
 def entries(data: dict[str, str]) -> list[Entry]:
@@ -71,13 +71,8 @@ def test_keys(key: str, address: str) -> None:
         ("192.0.2.1", "default/", f'"default/" names no service; {USE_VALUE}'),
         ("192.0.2.1", "/web", f'"/web" names no service; {USE_VALUE}'),
         ("192.0.2.1", "default/web/NAT", f'"default/web/NAT" names no service; {USE_VALUE}'),
-        ("192.0.2.1", "default/web:TUN", '"TUN" is no method; use NAT or DR'),
-        ("192.0.2.1", "default/web:", '"" is no method; use NAT or DR'),
-        (
-            "192.0.2.1",
-            "default/web:PROXY",
-            "this release does not do PROXY yet; use NAT, or DR where packets need not be changed",
-        ),
+        ("192.0.2.1", "default/web:TUN", '"TUN" is no method; use NAT, DR or PROXY'),
+        ("192.0.2.1", "default/web:", '"" is no method; use NAT, DR or PROXY'),
     ],
 )
 def test_a_bad_entry_says_what_is_wrong_and_the_others_go_on(key: str, value: str, wrong: str) -> None:

@@ -84,7 +84,7 @@ def test_all_the_others() -> None:
         ("--http-port=65536", "65536 is out of range; use 0-65535"),
         ("--apiserver-host=192.0.2.1", '"192.0.2.1" is no URL; use https://HOST:PORT'),
         ("--vrrp-version=2", "vrrpd does not speak VRRPv2; have all nodes speak VRRPv3 first, and use 3"),
-        ("--proxy-protocol-mode", "this release does not do the PROXY protocol yet"),
+        ("--proxy-protocol-mode=maybe", '"maybe" is not a boolean'),
         ("--spread=7", '"7" is no range of VRIDs; use FIRST-LAST'),
         ("--spread=9-3", '"9-3" ends before it begins; use 3-9'),
         ("--spread=0-9", "0 is out of range"),

@@ -127,7 +127,8 @@ def test_a_service_of_the_other_family_alone_is_told() -> None:
         ("default/web:DR", None, Method.DR),
         ("default/web", "DR", Method.DR),
         ("default/web:NAT", "DR", Method.NAT),
-        ("default/web", "PROXY", Method.NAT),
+        ("default/web", "PROXY", Method.PROXY),
+        ("default/web:PROXY", "DR", Method.PROXY),
     ],
 )
 def test_methods(value: str, annotation: str | None, method: Method) -> None:
@@ -164,8 +165,9 @@ def test_persistence(affinity: int, annotation: str | None, timeout: int) -> Non
     ("key", "text", "wrong"),
     [
         ("scheduler", "best", '"best" is no scheduler: it stays wlc; use one of rr, wrr, lc,'),
-        ("method", "PROXY", "this release does not do PROXY yet; use NAT,"),
-        ("method", "", '"" is no method; use NAT or DR'),
+        ("method", "FNAT", '"FNAT" is no method; use NAT, DR or PROXY'),
+        ("method", "", '"" is no method; use NAT, DR or PROXY'),
+        ("proxy-protocol", "v3", '"v3" is no version: it stays v1; use v1 or v2'),
         ("persistence-timeout", "1h", '"1h" is no number of seconds; use seconds, 0-2678400;'),
         ("persistence-timeout", "-1", '"-1" is no number of seconds; use seconds, 0-2678400;'),
         ("persistence-timeout", "2678401", "2678401 is out of range; use seconds, 0-2678400;"),
@@ -186,6 +188,32 @@ def test_an_annotation_that_there_is_not_is_told() -> None:
 
 def test_the_scheduler_is_the_services_choice() -> None:
     assert only(annotated("scheduler", " rr\n")).scheduler is Scheduler.RR
+
+
+def test_the_proxy_has_the_endpoints_of_nat() -> None:
+    """As kube-keepalived-vip's HAProxy did, which sent version 1 and had no persistence."""
+    server = only(value="default/web:PROXY")
+    assert (server.method, server.proxy_protocol, server.scheduler) == (Method.PROXY, "v1", Scheduler.WLC)
+    assert (server.persistence_timeout, server.flags) == (0, Flag(0))
+    ours = [(real.address, real.port, real.weight, real.checks) for real in server.real_servers]
+    assert ours == [(real.address, real.port, real.weight, real.checks) for real in only().real_servers]
+    assert only(annotated("proxy-protocol", "v2"), "default/web:PROXY").proxy_protocol == "v2"
+
+
+def test_what_a_proxy_does_not_do_is_told() -> None:
+    ports = (ServicePort(80, name="http"), ServicePort(53, "UDP", "dns"))
+    annotations = {"vrrpd.io/scheduler": "mh", "vrrpd.io/persistence-timeout": "60"}
+    cluster = snapshot({VIP: "default/web:PROXY"}, Service(WEB, ports, annotations=annotations))
+    scheduler, persistence, port = said(cluster)
+    assert scheduler.startswith("Service default/web: vrrpd.io/scheduler: the proxy does not do mh: it stays wlc; use")
+    assert persistence.startswith("Service default/web: vrrpd.io/persistence-timeout: the proxy has no persistence: ")
+    assert port.startswith("Service default/web: port 53: PROXY is for TCP, and it is UDP: nobody is served; use NAT,")
+    assert [*served(translated(cluster))] == [f"TCP {VIP}:80"]
+    affine = snapshot({VIP: "default/web:PROXY"}, replace(SERVICE, session_affinity=10800))
+    (problem,) = said(affine)
+    assert problem.startswith("Service default/web: sessionAffinity: the proxy has no persistence")
+    problem, _ = said(snapshot({"fe80--7": "default/web:PROXY"}))
+    assert "the proxy cannot listen at fe80::7, which is link-local: nobody is served; use NAT" in problem
 
 
 def test_local_endpoints_alone_see_the_clients() -> None:

@@ -21,10 +21,10 @@ from vrrpd.config.problems import Refused, shown
 from vrrpd.ipvs.model import Method
 from vrrpd.protocol.advert import IPAddress
 
-METHODS: Mapping[str, Method] = {"NAT": Method.NAT, "DR": Method.DR}
+METHODS: Mapping[str, Method] = {"NAT": Method.NAT, "DR": Method.DR, "PROXY": Method.PROXY}
 
 _USE_KEY = "use an address such as 192.0.2.100, or 2001-db8--100 for 2001:db8::100"
-_USE_VALUE = "use NAMESPACE/SERVICE, NAMESPACE/SERVICE:NAT or NAMESPACE/SERVICE:DR, or nothing to hold the address only"
+_USE_VALUE = "use NAMESPACE/SERVICE or NAMESPACE/SERVICE:METHOD (NAT, DR, PROXY), or nothing to hold the address only"
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?")
 _OF_VIRTUAL_ROUTERS = IPv6Network("fe80::200:5eff:fe00:200/120")
 """`vrrpd.config.addresses.link_local_of` each VRID."""
@@ -118,14 +118,12 @@ def _first_address(spellings: Iterable[str]) -> IPAddress | None:
 
 
 def read_method(written: str) -> Method:
-    """NAT or DR.
+    """NAT, DR or PROXY.
 
     Raises:
-        Refused: it is neither.
+        Refused: it is none of them.
     """
     method = METHODS.get(written.upper())
     if method is not None:
         return method
-    if written.upper() == "PROXY":
-        raise Refused("this release does not do PROXY yet", "use NAT, or DR where packets need not be changed")
-    raise Refused(f"{shown(written)} is no method", "use NAT or DR")
+    raise Refused(f"{shown(written)} is no method", "use NAT, DR or PROXY")

@@ -50,7 +50,7 @@ FLAGS = (
     Flag("kubeconfig", "how to reach the API server; default: as the pod's service account", metavar="FILE"),
     Flag("apiserver-host", "the API server's URL, in place of the one that is configured", metavar="URL"),
     Flag("release-vips", "hand the addresses over at the end; =false: leave them as they are", "true"),
-    Flag("proxy-protocol-mode", "not done by this release"),
+    Flag("proxy-protocol-mode", "means nothing: entries with :PROXY need no flag"),
     Flag("vrrp-version", "3, of RFC 9568, is the only one", "3", "3"),
     Flag("spread", "a virtual router for each address, with VRIDs from this range, masters all over", "", "FIRST-LAST"),
     Flag("advert-int", "seconds between adverts; default: 1", "1", "SECONDS"),
@@ -153,7 +153,7 @@ def read_settings(flags: Mapping[str, str], environment: Mapping[str, str], unkn
             http=reading.flag("http-port", _http, None),
         ),
     )
-    reading.flag("proxy-protocol-mode", _no_proxy, False)
+    reading.flag("proxy-protocol-mode", _switch, False)
     reading.flag("vrrp-version", _version, 3)
     if not settings.node and settings.pod is None and not flags["node_name"]:
         remedy = "set POD_NAME and POD_NAMESPACE, or NODE_NAME, or this flag"
@@ -230,12 +230,6 @@ def _version(text: str) -> int:
     if text != "3":
         raise Refused(f"vrrpd does not speak VRRPv{text}", "have all nodes speak VRRPv3 first, and use 3")
     return 3
-
-
-def _no_proxy(text: str) -> bool:
-    if _switch(text):
-        raise Refused("this release does not do the PROXY protocol yet", "leave it out, and use NAT or DR")
-    return False
 
 
 def _number(text: str) -> object:

@@ -8,15 +8,17 @@ from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from vrrpd.agent.grammar import Entry, read_method
 from vrrpd.agent.objects import Endpoint, EndpointSlice, Service, ServicePort
 from vrrpd.agent.problems import Problem
 from vrrpd.config.kinds import whole
 from vrrpd.config.problems import Refused, shown
+from vrrpd.config.proxied import SCHEDULERS
 from vrrpd.config.service_kinds import host
 from vrrpd.config.services import Masquerade, RealServerSettings, TcpCheck, VirtualServerSettings
-from vrrpd.ipvs.model import Flag, Method, Protocol, Scheduler, ServiceAddress
+from vrrpd.ipvs.model import Flag, Method, Protocol, ProxyProtocol, Scheduler, ServiceAddress
 from vrrpd.protocol.advert import IPAddress
 
 T = TypeVar("T")
@@ -24,7 +26,8 @@ T = TypeVar("T")
 SCHEDULER = "vrrpd.io/scheduler"
 METHOD = "vrrpd.io/method"
 PERSISTENCE_TIMEOUT = "vrrpd.io/persistence-timeout"
-_ANNOTATIONS = (SCHEDULER, METHOD, PERSISTENCE_TIMEOUT)
+PROXY_PROTOCOL = "vrrpd.io/proxy-protocol"
+_ANNOTATIONS = (SCHEDULER, METHOD, PERSISTENCE_TIMEOUT, PROXY_PROTOCOL)
 
 _PERSISTENCE = 1800
 """Seconds, as kube-keepalived-vip always has. `sessionAffinity: None` says nothing against it: it is the default."""
@@ -46,6 +49,7 @@ class _Wishes(Struct, frozen=True):
     method: Method
     scheduler: Scheduler
     persistence: int
+    proxy_protocol: ProxyProtocol
 
 
 def serve(entry: Entry, service: Service, slices: tuple[EndpointSlice, ...], node: str, weight_without: int) -> Served:
@@ -80,7 +84,7 @@ class _Serving:
         found: dict[ServiceAddress, VirtualServerSettings] = {}
         for port in self._service.ports:
             try:
-                key = _key(port, self._entry.address)
+                key = _key(port, self._entry.address, wishes.method)
                 if key in found:
                     raise Refused("the service has it twice", "remove one of them")
                 found[key] = self._virtual_server(port, key, wishes)
@@ -101,11 +105,26 @@ class _Serving:
         affinity = self._service.session_affinity
         persistence = min(affinity, _PERSISTENCE_MAX) if affinity > 0 else _PERSISTENCE
         method = self._entry.method
-        return _Wishes(
+        wishes = _Wishes(
             self._annotated(METHOD, read_method, Method.NAT) if method is None else method,
             self._annotated(SCHEDULER, _scheduler, Scheduler.WLC),
             self._annotated(PERSISTENCE_TIMEOUT, _seconds, persistence),
+            self._annotated(PROXY_PROTOCOL, _proxy_protocol, ProxyProtocol.V1),
         )
+        return self._as_a_proxy_can(wishes) if wishes.method is Method.PROXY else wishes
+
+    def _as_a_proxy_can(self, wishes: _Wishes) -> _Wishes:
+        scheduler = wishes.scheduler
+        if scheduler not in SCHEDULERS:
+            remedy = f"use one of {', '.join(SCHEDULERS)}"
+            self._report(SCHEDULER, Refused(f"the proxy does not do {scheduler}: it stays wlc", remedy))
+            scheduler = Scheduler.WLC
+        asked = PERSISTENCE_TIMEOUT in self._service.annotations and wishes.persistence
+        if asked or self._service.session_affinity > 0:
+            where = PERSISTENCE_TIMEOUT if asked else "sessionAffinity"
+            wrong = "the proxy has no persistence: each connection goes where there is least to do"
+            self._report(where, Refused(wrong, "remove it, or use NAT"))
+        return replace(wishes, scheduler=scheduler, persistence=0)
 
     def _annotated(self, key: str, read: Callable[[str], T], default: T) -> T:
         if key not in self._service.annotations:
@@ -125,6 +144,7 @@ class _Serving:
             protocol=key.protocol,
             scheduler=wishes.scheduler,
             method=wishes.method,
+            proxy_protocol=wishes.proxy_protocol,
             flags=Flag.PERSISTENT if wishes.persistence else Flag(0),
             persistence_timeout=wishes.persistence,
             vrrp_weight=self._weight_without if local else 0,
@@ -136,7 +156,7 @@ class _Serving:
         weights: dict[tuple[IPAddress, int], int] = {}
         mapped: set[int] = set()
         for address, target, weight in self._targets(port):
-            if method is not Method.NAT and target != port.port:
+            if not method.maps_ports and target != port.port:
                 mapped.add(target)
             else:
                 weights[address, target] = max(weight, weights.get((address, target), 0))
@@ -180,9 +200,15 @@ class _Serving:
             self._report("", Refused(wrong, f"give it ipFamilyPolicy PreferDualStack, or an IPv{10 - version} address"))
 
 
-def _key(port: ServicePort, address: IPAddress) -> ServiceAddress:
+def _key(port: ServicePort, address: IPAddress, method: Method) -> ServiceAddress:
     if port.protocol not in Protocol.__members__:
         raise Refused(f"{shown(port.protocol)} cannot be balanced", "use TCP, UDP or SCTP")
+    if method is Method.PROXY and port.protocol != Protocol.TCP.name:
+        raise Refused(
+            f"PROXY is for TCP, and it is {port.protocol}: nobody is served", "use NAT, or an entry of its own"
+        )
+    if method is Method.PROXY and address.is_link_local:
+        raise Refused(f"the proxy cannot listen at {address}, which is link-local: nobody is served", "use NAT")
     if not 1 <= port.port <= _PORT_MAX:
         raise Refused("it is out of range", f"use 1-{_PORT_MAX}")
     return ServiceAddress(Protocol[port.protocol], address, port.port)
@@ -200,6 +226,12 @@ def _scheduler(written: str) -> Scheduler:
     if written not in {*Scheduler}:
         raise Refused(f"{shown(written)} is no scheduler: it stays wlc", f"use one of {', '.join(Scheduler)}")
     return Scheduler(written)
+
+
+def _proxy_protocol(written: str) -> ProxyProtocol:
+    if written not in {*ProxyProtocol}:
+        raise Refused(f"{shown(written)} is no version: it stays v1", "use v1 or v2")
+    return ProxyProtocol(written)
 
 
 def _seconds(written: str) -> int:
