@@ -25,7 +25,7 @@ WRONG = {
 }
 RIGHT = (
     '--set-json=addresses={"192.0.2.1":"","192.0.2.2":"default/web","192.0.2.3":"a/b:NAT"}',
-    '--set-json=addresses={"2001-db8--1":"a/b:DR","--1":"","2001-db8-0-0-0-0-0-2":""}',
+    '--set-json=addresses={"2001-db8--1":"a/b:DR","--1":"","2001-db8-0-0-0-0-0-2":"a/b:PROXY"}',
     "--set=configMap=mine",
     '--set-json=nodeSelector={"role":"edge"}',
 )

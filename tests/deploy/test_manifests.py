@@ -45,6 +45,15 @@ def rendered(way: str, mode: str) -> str:
     return kustomized(f"kustomize/overlays/{mode}")
 
 
+def with_component(name: str, directory: Path) -> str:
+    """What a kustomization of one's own comes to that has the component."""
+    up = "../" * len(directory.relative_to("/").parts)
+    base, component = (f"{up}{DEPLOY}/kustomize/{part}" for part in ("overlays/unicast", f"components/{name}"))
+    text = f"resources: [{base}]\ncomponents: [{component}]\n"
+    (directory / "kustomization.yaml").write_text(text, encoding="utf-8")
+    return run(KUBECTL, "kustomize", str(directory)).stdout
+
+
 def dry_run(api: ApiServer, text: str) -> str:
     """Have the API server validate it, strictly, and change nothing; returns its warnings."""
     flags = ["--server-side", "--dry-run=server", "--validate=strict", "--filename=-"]
@@ -82,14 +91,19 @@ def test_the_api_server_takes_the_tutorial(api: ApiServer) -> None:
 
 
 def test_the_component_prepares_nodes(api: ApiServer, tmp_path: Path) -> None:
-    up = "../" * len(tmp_path.relative_to("/").parts)
-    base, component = (f"{up}{DEPLOY}/kustomize/{part}" for part in ("overlays/unicast", "components/node-settings"))
-    (tmp_path / "kustomization.yaml").write_text(f"resources: [{base}]\ncomponents: [{component}]\n", encoding="utf-8")
-    mine = run(KUBECTL, "kustomize", str(tmp_path)).stdout
+    mine = with_component("node-settings", tmp_path)
     dry_run(api, mine)
     settings, agent = containers(of_kind("DaemonSet", mine))
     assert settings["image"] == agent["image"]
     assert settings["args"] == next(containers(of_kind("DaemonSet", charted("--set=nodeSettings=true").stdout)))["args"]
+
+
+def test_ports_below_1024_take_a_capability_that_is_given_to_who_asks_for_it(api: ApiServer, tmp_path: Path) -> None:
+    mine = with_component("privileged-ports", tmp_path)
+    dry_run(api, mine)
+    for text in (mine, charted("--set=privilegedPorts=true").stdout):
+        (agent,) = containers(of_kind("DaemonSet", text))
+        assert agent["securityContext"]["capabilities"]["add"] == ["NET_ADMIN", "NET_RAW", "NET_BIND_SERVICE"]
 
 
 @pytest.mark.parametrize("mode", OVERLAYS)
