@@ -267,6 +267,10 @@ def test_connections_end_when_their_time_is_over(setting: Setting) -> None:
     setting.reload(*setting.lines("drain_timeout = 0", reals=(second,)))
     assert is_reset(near)
     assert is_reset(far)
+    near, far = setting.joined(second)
+    assert setting.router.stop() == 0
+    assert is_reset(far)
+    near.close()
 
 
 def test_a_proxy_that_dies_is_back_and_nobody_else_notices(setting: Setting) -> None:
