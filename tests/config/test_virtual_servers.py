@@ -455,6 +455,10 @@ def test_a_virtual_server_of_the_proxy() -> None:
             PROXIED + 'sorry_server = { address = "198.51.100.1", lvs_method = "DR" }\n',
             "sorry_server.lvs_method: the virtual server is proxied, and DR is not",
         ),
+        (
+            PROXIED + REAL.replace("198.51.100.11", "192.0.2.100"),
+            "real_server[0]: the proxy would connect to itself, again and again; use another address or port",
+        ),
         (PROXIED.replace("80", "0") + REAL + "port = 80\n", "port: a proxy cannot listen at every port; use 1-65535"),
         (
             '[[virtual_server]]\nfwmark = 3\nlvs_method = "PROXY"\n' + REAL + "port = 80\n",

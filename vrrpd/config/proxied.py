@@ -5,7 +5,7 @@ from typing import Any
 
 from vrrpd.config.problems import KeyPath, Report
 from vrrpd.config.services import Masquerade, RealServerSettings
-from vrrpd.ipvs.model import FirewallMark, Method, Protocol, Scheduler, VirtualServerKey
+from vrrpd.ipvs.model import FirewallMark, Method, Protocol, Scheduler, ServiceAddress, VirtualServerKey
 from vrrpd.protocol.advert import Family
 
 SCHEDULERS = (Scheduler.RR, Scheduler.WRR, Scheduler.LC, Scheduler.WLC)
@@ -40,6 +40,8 @@ def refuse_proxied(
         if real.method is not Method.PROXY:
             wrong = f"the virtual server is proxied, and {real.method.name} is not"
             report.add((*place, "lvs_method"), wrong, "remove it, or make two virtual servers of two ports")
+        if any(_is_itself(real, key) for key in keys):
+            report.add(place, "the proxy would connect to itself, again and again", "use another address or port")
         for key in ("uthreshold", "lthreshold"):
             if getattr(real, key):
                 report.add((*place, key), "the proxy knows no thresholds", "remove it, or use NAT")
@@ -55,6 +57,10 @@ def refuse_proxied(
     if values.get("masquerade") is Masquerade.ALWAYS:
         wrong = "the proxy connects from this host, and says in a header who the client is"
         report.add((*path, "masquerade"), wrong, "remove it")
+
+
+def _is_itself(real: RealServerSettings, key: VirtualServerKey) -> bool:
+    return isinstance(key, ServiceAddress) and real.address == key.address and real.port in (-1, key.port)
 
 
 def _refuse_keys(keys: tuple[VirtualServerKey, ...], path: KeyPath, report: Report) -> None:
