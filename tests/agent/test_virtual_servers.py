@@ -209,6 +209,11 @@ def test_what_a_proxy_does_not_do_is_told() -> None:
     assert persistence.startswith("Service default/web: vrrpd.io/persistence-timeout: the proxy has no persistence: ")
     assert port.startswith("Service default/web: port 53: PROXY is for TCP, and it is UDP: nobody is served; use NAT,")
     assert [*served(translated(cluster))] == [f"TCP {VIP}:80"]
+    itself = endpoints(Endpoint(VIP), Endpoint("10.244.0.1"), ports=(EndpointPort(80, name="http"),))
+    cluster = snapshot({VIP: "default/web:PROXY"}, Service(WEB, ports[:1]), (itself,))
+    (problem,) = said(cluster)
+    assert f"port 80: an endpoint is {VIP} port 80 itself, which the proxy serves: it gets nothing" in problem
+    assert served(translated(cluster)) == {f"TCP {VIP}:80": ["10.244.0.1 80 1"]}
     affine = snapshot({VIP: "default/web:PROXY"}, replace(SERVICE, session_affinity=10800))
     (problem,) = said(affine)
     assert problem.startswith("Service default/web: sessionAffinity: the proxy has no persistence")

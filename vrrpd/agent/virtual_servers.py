@@ -158,6 +158,9 @@ class _Serving:
         for address, target, weight in self._targets(port):
             if not method.maps_ports and target != port.port:
                 mapped.add(target)
+            elif method is Method.PROXY and (address, target) == (key.address, key.port):
+                wrong = f"an endpoint is {address} port {target} itself, which the proxy serves: it gets nothing"
+                self._report(f"port {port.port}", Refused(wrong, "use another address or port"))
             else:
                 weights[address, target] = max(weight, weights.get((address, target), 0))
         if mapped:
