@@ -44,6 +44,7 @@ def test_the_defaults_are_those_of_kube_keepalived_vip() -> None:
         ("-services-configmap", "a/b", "-vrid", "7", "--use-unicast=T", "--release-vips=False", "-iface", "eth1"),
         (
             *("--logtostderr", "--v=2", "-v", "3", "-stderrthreshold=ERROR", "-alsologtostderr=true", "--vmodule=x=1"),
+            *("-v4", "--v"),
             *("--services-configmap=a/b", "--vrid=7", "--use-unicast", "--release-vips=f", "--iface=eth1"),
         ),
     ],
@@ -96,11 +97,16 @@ def test_all_the_others() -> None:
         ("--node-selector=a", '"a" is no label; use KEY=VALUE'),
         ("--node-selector==a", '"=a" is no label'),
         ("--control-socket=vrrpd.sock", '"vrrpd.sock" is not an absolute path'),
+        ("--log-level=x", '"x" is none of the values that there are; use debug, info, warning, error'),
+        ("--log-format=xml", '"xml" is none of the values that there are; use text, json'),
+        ("--log-level", "its value is missing; write --log-level=VALUE"),
+        ("--kubeconfig", "its value is missing"),
+        ("-vrid", "its value is missing"),
     ],
 )
 def test_what_is_wrong_is_said_of_the_flag(argument: str, wrong: str) -> None:
     (problem,) = said(NEEDED, argument)
-    assert problem.startswith(f"{argument.partition('=')[0]}: {wrong}"), problem
+    assert problem.startswith(f"--{argument.partition('=')[0].lstrip('-')}: {wrong}"), problem
 
 
 def test_all_of_it_is_said_at_once_and_the_exit_code_is_2(capsys: pytest.CaptureFixture[str]) -> None:
@@ -119,6 +125,14 @@ def test_what_there_is_not_is_said_with_the_rest(capsys: pytest.CaptureFixture[s
     assert '"stray": it belongs to no flag' in told
     assert "--vrrp-version: vrrpd does not speak VRRPv2" in told
     assert all(f"--{flag}: " in told for flag in ("services-configmap", "vrid", "node-name"))
+
+
+def test_a_value_that_is_missing_is_said_with_the_rest(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["agent", "--services-configmap", "--iface", "-x", "--node-name", "--vrid=0"]) == 2
+    told = capsys.readouterr().err.splitlines()
+    missing = [line.partition(":")[0] for line in told if ": its value is missing; write --" in line]
+    assert missing == ["--services-configmap", "--iface", "--node-name"]
+    assert len(told) == len(missing) + 2
 
 
 def test_a_command_that_does_not_know_something_shows_its_own_usage(capsys: pytest.CaptureFixture[str]) -> None:

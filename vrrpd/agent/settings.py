@@ -57,15 +57,15 @@ FLAGS = (
     Flag("node-name", "this node; default: $NODE_NAME, or what the pod says", metavar="NAME"),
     Flag("node-selector", "the nodes that take part, as labels; default: what the pod says", "", "KEY=VALUE,..."),
     Flag("control-socket", f"default: {DEFAULT_CONTROL_SOCKET}", str(DEFAULT_CONTROL_SOCKET), "SOCKET"),
+    Flag("log-format", "default: text", "text", "text|json"),
+    Flag("log-level", "default: info", "info", "debug|info|warning|error"),
 )
 
-IGNORED = {
-    **dict.fromkeys(("alsologtostderr", "logtostderr", "add_dir_header", "one_output"), ""),
-    **dict.fromkeys(("skip_headers", "skip_log_headers"), ""),
-    **dict.fromkeys(("log_backtrace_at", "log_dir", "log_file", "log_file_max_size"), "X"),
-    **dict.fromkeys(("stderrthreshold", "v", "vmodule"), "X"),
-}
-"""Flags of glog and klog, and whether they take a value."""
+IGNORED = (
+    *("alsologtostderr", "logtostderr", "add_dir_header", "one_output", "skip_headers", "skip_log_headers"),
+    *("log_backtrace_at", "log_dir", "log_file", "log_file_max_size", "stderrthreshold", "v", "vmodule"),
+)
+"""Flags of glog and klog, with a value or without."""
 
 
 class FlagProblem(Struct, frozen=True):
@@ -119,11 +119,13 @@ class Settings(Struct, frozen=True):
         return f"ConfigMap {'/'.join(self.config_map)}"
 
 
-def read_settings(flags: Mapping[str, str], environment: Mapping[str, str], unknown: Sequence[str] = ()) -> Settings:
+def read_settings(
+    flags: Mapping[str, str | None], environment: Mapping[str, str], unknown: Sequence[str] = ()
+) -> Settings:
     """The settings.
 
     Args:
-        flags: by `Flag.key`, all of them.
+        flags: by `Flag.key`, all of them; None: it is there, and its value is missing.
         environment: the process's.
         unknown: what else stands on the command line.
 
@@ -143,7 +145,7 @@ def read_settings(flags: Mapping[str, str], environment: Mapping[str, str], unkn
         node=reading.flag("node-name", _node, "") or environment.get("NODE_NAME", ""),
         node_selector=reading.flag("node-selector", _labels, None),
         pod=_pod(environment),
-        kubeconfig=flags["kubeconfig"],
+        kubeconfig=reading.flag("kubeconfig", str, ""),
         api_server=reading.flag("apiserver-host", _url, ""),
         release_vips=reading.flag("release-vips", _switch, True),
         notify=reading.variable("KEEPALIVED_NOTIFY", command, None),
@@ -155,7 +157,9 @@ def read_settings(flags: Mapping[str, str], environment: Mapping[str, str], unkn
     )
     reading.flag("proxy-protocol-mode", _switch, False)
     reading.flag("vrrp-version", _version, 3)
-    if not settings.node and settings.pod is None and not flags["node_name"]:
+    reading.flag("log-format", _one_of("text", "json"), "")
+    reading.flag("log-level", _one_of("debug", "info", "warning", "error"), "")
+    if not settings.node and settings.pod is None and flags["node_name"] == "":
         remedy = "set POD_NAME and POD_NAMESPACE, or NODE_NAME, or this flag"
         reading.problems.append(FlagProblem("--node-name", "it is not said which node this is", remedy))
     if reading.problems:
@@ -164,14 +168,18 @@ def read_settings(flags: Mapping[str, str], environment: Mapping[str, str], unkn
 
 
 class _Reading:
-    def __init__(self, flags: Mapping[str, str], environment: Mapping[str, str]) -> None:
+    def __init__(self, flags: Mapping[str, str | None], environment: Mapping[str, str]) -> None:
         self._flags = flags
         self._environment = environment
         self.problems: list[FlagProblem] = []
 
     def flag(self, name: str, read: Callable[[str], T], instead: T) -> T:
         """The flag's value; `instead` where it is wrong, which is noted."""
-        return self._read(f"--{name}", self._flags[name.replace("-", "_")], read, instead)
+        place, text = f"--{name}", self._flags[name.replace("-", "_")]
+        if text is None:
+            self.problems.append(FlagProblem(place, "its value is missing", f"write {place}=VALUE"))
+            return instead
+        return self._read(place, text, read, instead)
 
     def variable(self, name: str, read: Callable[[str], T], instead: T) -> T:
         """The same of an environment variable; `instead` where there is none, too."""
@@ -214,6 +222,15 @@ def _switch(text: str) -> bool:
     if text in _FALSE or not text:
         return False
     raise Refused(f"{shown(text)} is not a boolean", "use true or false")
+
+
+def _one_of(*words: str) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        if text not in words:
+            raise Refused(f"{shown(text)} is none of the values that there are", f"use {', '.join(words)}")
+        return text
+
+    return read
 
 
 def _unknown(argument: str) -> FlagProblem:

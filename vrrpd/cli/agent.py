@@ -4,10 +4,11 @@ import argparse
 import logging
 import os
 import sys
+from functools import partial
 
 from vrrpd.agent.last import place, recall
 from vrrpd.agent.settings import FLAGS, IGNORED, Flag, FlagError, read_settings
-from vrrpd.cli.run import EXIT_CONFIGURATION, add_log_arguments, await_signals, configure_log
+from vrrpd.cli.run import EXIT_CONFIGURATION, await_signals, configure_log
 from vrrpd.config.sealed import seal
 from vrrpd.supervisor.child import EXIT_FAILED
 from vrrpd.supervisor.control import ControlError
@@ -21,29 +22,29 @@ example: vrrpd agent --services-configmap=default/vip-configmap"""
 log = logging.getLogger(__name__)
 
 
+class _Help(argparse.RawDescriptionHelpFormatter):
+    """Without brackets around values: none may be missing, though that is told by `read_settings`."""
+
+    def _format_args(self, action: argparse.Action, default_metavar: str) -> str:
+        return str(action.metavar or default_metavar)
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's own options."""
+    parser.formatter_class = _Help
     parser.allow_abbrev = False
     parser.set_defaults(unknown=())  # which `run` tells of, with all else that is wrong
     for flag in FLAGS:
         _add(parser, flag)
-    for name, metavar in IGNORED.items():
-        nargs = None if metavar else "?"
-        parser.add_argument(f"--{name}", f"-{name}", nargs=nargs, dest="ignored", help=argparse.SUPPRESS)
-    add_log_arguments(parser)
+    for name in IGNORED:
+        parser.add_argument(f"--{name}", f"-{name}", nargs="?", dest="ignored", help=argparse.SUPPRESS)
 
 
 def _add(parser: argparse.ArgumentParser, flag: Flag) -> None:
-    """With two dashes, and, for those who write it as Go lets them, with one."""
-    value = {"metavar": flag.metavar} if flag.metavar else {"nargs": "?", "const": "true", "metavar": "true|false"}
-    parser.add_argument(f"--{flag.name}", default=flag.default, help=flag.help, **value)  # type: ignore[arg-type]
-    parser.add_argument(
-        f"-{flag.name}",
-        dest=flag.key,
-        default=argparse.SUPPRESS,
-        help=argparse.SUPPRESS,
-        **value,  # type: ignore[arg-type]
-    )
+    """With two dashes, and, for those who write it as Go lets them, with one; `read_settings` misses a value."""
+    add, alone = partial(parser.add_argument, nargs="?", dest=flag.key), None if flag.metavar else "true"
+    add(f"--{flag.name}", const=alone, default=flag.default, metavar=flag.metavar or "[true|false]", help=flag.help)
+    add(f"-{flag.name}", const=alone, default=argparse.SUPPRESS, help=argparse.SUPPRESS)
 
 
 def run(arguments: argparse.Namespace) -> int:
