@@ -20,7 +20,7 @@ test-kube: .venv/installed-dev  ## the agent on a real kube-apiserver, which is 
 	$(BIN)/pytest -m kube tests/kube
 
 test-deploy: .venv/installed-dev  ## deploy/: rendered, tried on a real kube-apiserver, the image made and run; as root
-	.ci/packages etcd-server etcd-client openssl util-linux mount mmdebstrap prometheus
+	.ci/packages etcd-server etcd-client openssl util-linux mount mmdebstrap prometheus qemu-user-static
 	$(BIN)/python -m tests.kube.binary kube-apiserver kubectl helm
 	$(BIN)/pytest -m deploy tests/deploy
 

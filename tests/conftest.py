@@ -54,6 +54,7 @@ _PROGRAMS = {
         "unshare": "util-linux",
         "mount": "mount",
         "mmdebstrap": "mmdebstrap",
+        "qemu-aarch64-static": "qemu-user-static",
     },
 }
 _BUILT = {

@@ -24,7 +24,7 @@ virtual_router_id = 51
 advert_int = 0.05
 virtual_ipaddress = ["{VIPS[4]}"]
 """
-_IMPORT_ALL = """
+IMPORT_ALL = """
 import importlib, pkgutil, vrrpd
 for module in pkgutil.walk_packages(vrrpd.__path__, "vrrpd."):
     if not module.name.endswith("__main__"):
@@ -93,7 +93,7 @@ def test_packages_are_named_for_scanners(made: Image) -> None:
 
 
 def test_everything_can_be_imported_and_comes_from_the_image(made: Image, host: Host) -> None:
-    where, build_tools = made.output(host, ["/opt/vrrpd/bin/python", "-c", _IMPORT_ALL]).splitlines()
+    where, build_tools = made.output(host, ["/opt/vrrpd/bin/python", "-c", IMPORT_ALL]).splitlines()
     assert where == "/opt/vrrpd/lib/python3.11/site-packages/vrrpd/__init__.py"
     assert build_tools == "[]"
 

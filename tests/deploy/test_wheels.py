@@ -7,14 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.deploy.image import REPOSITORY
+from tests.deploy.wheels import LOCK, wheels_of
 from tests.kube.binary import cache
 
 pytestmark = pytest.mark.deploy
-
-LOCK = REPOSITORY / "requirements.lock"
-GLIBC = ("2_17", "2_28", "2_34")
-"""Those of Debian 12 and before."""
 
 
 @pytest.mark.parametrize("machine", ["x86_64", "aarch64"])
@@ -23,11 +19,8 @@ def test_all_that_is_locked_is_there_as_wheels(machine: str, tmp_path: Path) -> 
     known = cache() / f"wheels-{machine}-{hashlib.sha256(LOCK.read_bytes()).hexdigest()[:16]}"
     if known.exists():
         return
-    platforms = [f"--platform=manylinux_{version}_{machine}" for version in GLIBC]
-    python = ("--python-version=3.11", "--implementation=cp", "--abi=cp311", "--abi=abi3", "--abi=none")
-    what = ("--require-hashes", "--no-deps", "--only-binary=:all:", f"--requirement={LOCK}", f"--dest={tmp_path}")
     done = subprocess.run(
-        [sys.executable, "-m", "pip", "download", "--quiet", *what, *python, *platforms],
+        [sys.executable, "-m", "pip", "download", "--quiet", *wheels_of(machine), f"--dest={tmp_path}"],
         check=False,
         capture_output=True,
         text=True,
