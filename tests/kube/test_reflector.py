@@ -13,7 +13,7 @@ from aiohttp import ClientResponse, ClientTimeout, web
 from tests.kube import manifests
 from tests.kube.fake import Answer, FakeServer, Reflecting, a_list, answer, config_map, event, stays
 from tests.kube.server import ApiServer
-from vrrpd.agent.connection import Access, Connection
+from vrrpd.agent.connection import Access, AccessError, Connection
 from vrrpd.agent.objects import Endpoint, Snapshot
 from vrrpd.agent.observer import Observer
 from vrrpd.agent.reflector import Patience
@@ -261,6 +261,20 @@ def test_what_is_sent_again_is_no_change(tmp_path: Path) -> None:
             assert it.changes == 1
 
     asyncio.run(play())
+
+
+def test_what_is_wrong_with_a_kubeconfig_is_said_on_one_line(tmp_path: Path) -> None:
+    broken = tmp_path / "kubeconfig"
+    broken.write_text("clusters: [x", encoding="ascii")
+
+    async def ask() -> None:
+        async with Connection(Access(kubeconfig=str(broken))).get("/version", (), ClientTimeout(total=5.0)):
+            raise AssertionError
+
+    with pytest.raises(AccessError) as caught:
+        asyncio.run(ask())
+    assert str(broken) in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 def test_a_host_that_is_named_by_http_gets_no_token(tmp_path: Path) -> None:

@@ -221,4 +221,4 @@ def _client(configuration: Configuration) -> ApiClient:
 
 
 def _in_words(error: Exception) -> str:
-    return str(error) or type(error).__name__
+    return " ".join(str(error).split()) or type(error).__name__  # parsers of YAML draw on several lines
