@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 import time
+import urllib.error
 import urllib.request
 from pathlib import Path
 
@@ -31,6 +32,8 @@ def asked(agent: Agent, page: str) -> str:
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:8080{page}", timeout=5) as answer:
                 return str(answer.read().decode())
+        except urllib.error.HTTPError as error:
+            return error.read().decode()
         except OSError:
             return ""
 
@@ -57,6 +60,20 @@ def test_the_tutorial(tutorial: Nodes) -> None:
         assert "may not list endpointslices.discovery.k8s.io" in agent.log
         assert 'resources: ["endpointslices"]' in agent.log
         assert 'resources: ["events"]' in agent.log
+
+
+def test_who_makes_nothing_of_the_cluster_is_not_ready_and_who_has_nothing_to_hold_is(tutorial: Nodes) -> None:
+    nodes = tutorial
+    nodes.vips()
+    agent = nodes.agent(nodes.node("bs-01"))
+    elsewhere = {"status": {"addresses": [{"type": "InternalIP", "address": "203.0.113.1"}]}}
+    nodes.api.request("PATCH", "/api/v1/nodes/bs-01/status", elsewhere)
+    agent.start()
+    wrong = "Node bs-01: no interface of this host has its address; name one: --iface"
+    eventually(lambda: asked(agent, "/ready") == wrong, "it is not ready")
+    own = [{"type": "InternalIP", "address": str(each.ip)} for each in agent.host.addresses()]
+    nodes.api.request("PATCH", "/api/v1/nodes/bs-01/status", {"status": {"addresses": own}})
+    eventually(lambda: asked(agent, "/ready") == "OK", "it is ready")
 
 
 def test_a_service_and_its_endpoints_become_a_virtual_server_that_follows_them(nodes: Nodes) -> None:

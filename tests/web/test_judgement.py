@@ -50,9 +50,16 @@ def test_a_mismatch(state: str, *, present: bool, hosts_own: bool, wrong: str) -
 
 def test_who_cannot_serve_is_not_ready() -> None:
     assert [*hindrances(status(router("FAULT", present=False)))] == ["VI_1: FAULT: eth0 is down"]
-    unread = {"resources": [{"resource": "services", "listed": False, "reason": "403"}], "problems": []}
+    resource = {"resource": "services", "listed": False, "reason": "403"}
+    unread = {"resources": [resource], "problems": [], "configured": False}
     assert [*hindrances(status(kubernetes=unread))] == ["services: not read yet: 403"]
-    assert [*hindrances(status(kubernetes={"resources": [], "problems": []}))] == ["the API server was not asked yet"]
+    asked = unread | {"resources": [resource | {"reason": ""}]}
+    assert [*hindrances(status(kubernetes=asked))] == ["services: not read yet"]
+    assert [*hindrances(status(kubernetes=unread | {"resources": []}))] == ["nothing was read yet"]
+    assert [*hindrances(status(kubernetes={"problems": ["the watcher hangs"]}))] == ["the watcher hangs"]
+    lost = unread | {"resources": [resource | {"listed": True}], "problems": ["Node n1: there is no such node"]}
+    assert [*hindrances(status(kubernetes=lost))] == ["Node n1: there is no such node"]
+    assert [*hindrances(status(kubernetes=unread | {"configured": True}))] == []  # Endpoints in the place of slices
     held = router("BACKUP", present=False)
     assert [*hindrances(status(held, kubernetes=unread))] == []  # by an earlier configuration
 

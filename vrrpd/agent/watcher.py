@@ -99,6 +99,7 @@ class Watcher:
             "config_map": "/".join(self._settings.config_map),
             "node": self._whereabouts.node if self._whereabouts else self._settings.node,
             "interface": self._interface,
+            "configured": self._translator is not None,
             "resources": [
                 {
                     "resource": each.resource,

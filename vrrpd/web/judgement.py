@@ -27,8 +27,9 @@ def hindrances(status: JSON) -> Iterator[str]:
     for router in status["routers"]:
         if router["state"] in ("FAULT", "INIT"):
             yield f"{router['name']}: {router['state']}: {router['reason']}"
-    if not status["routers"]:
-        resources = status.get("kubernetes", {}).get("resources", ())
-        yield from (f"{each['resource']}: not read yet: {each['reason']}" for each in resources if not each["listed"])
-        if "kubernetes" in status and not resources:
-            yield "the API server was not asked yet"
+    kubernetes = status.get("kubernetes")
+    if kubernetes and not status["routers"] and not kubernetes.get("configured"):
+        # Else all of a rolling update would be ready, and hold no address.
+        resources = kubernetes.get("resources", ())
+        unread = (f"{each['resource']}: not read yet: {each['reason']}" for each in resources if not each["listed"])
+        yield from kubernetes["problems"] or [each.removesuffix(": ") for each in unread] or ["nothing was read yet"]
