@@ -14,6 +14,13 @@ WRONG = {
     "--set=mode=broadcast": "'/mode'",
     "--set=vrid=256": "'/vrid'",
     "--set=vrids=100": "'/vrids'",
+    "--set=vrids=0-9": "'/vrids'",
+    "--set=vrids=200-256": "'/vrids'",
+    "--set=vrids=200-100,mode=spread": "'/vrids': 200-100 ends before it begins",
+    "--set=watchNamespace=A_b": "'/watchNamespace'",
+    "--set=interface=eth0/1": "'/interface'",
+    "--set-json=advertInterval=0.015": "'/advertInterval'",
+    '--set-json=addresses={"192.0.2.256":""}': "propertyName '192.0.2.256'",
     "--set=httpPort=none": "'/httpPort'",
     "--set-json=advertInterval=0": "'/advertInterval'",
     "--set=intreface=eth0": "'intreface'",
@@ -27,6 +34,9 @@ RIGHT = (
     '--set-json=addresses={"192.0.2.1":"","192.0.2.2":"default/web","192.0.2.3":"a/b:NAT"}',
     '--set-json=addresses={"2001-db8--1":"a/b:DR","--1":"","2001-db8-0-0-0-0-0-2":"a/b:PROXY"}',
     "--set=configMap=mine",
+    "--set=vrids=1-255,mode=spread,watchNamespace=web-1,interface=br-lan.5",
+    '--set-json=addresses={"255.249.199.0":"","192.0.2.9":""}',
+    *(f"--set-json=advertInterval={seconds}" for seconds in (0.01, 0.07, 0.29, 1.1, 40.95)),
     '--set-json=nodeSelector={"role":"edge"}',
 )
 
