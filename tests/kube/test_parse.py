@@ -168,6 +168,12 @@ def test_a_port_without_a_number_is_left_out_and_a_protocol_is_tcp_if_none_is_na
     assert ports == (EndpointPort(53, "SCTP"), EndpointPort(80, "TCP"))
 
 
+def test_a_node_may_have_a_host_name_among_its_addresses() -> None:
+    addresses = [{"type": "ExternalIP", "address": "n.example"}, {"type": "InternalIP", "address": "192.0.2.1"}]
+    read = parse.node({"metadata": {"name": "n"}, "status": {"addresses": addresses}})
+    assert read == Node("n", ("n.example",), ("192.0.2.1",))
+
+
 def test_names_instead_of_addresses_and_slices_of_no_service_are_left_out() -> None:
     assert parse.endpoint_slice({**SLICE, "addressType": "FQDN", "endpoints": [{"addresses": ["a.example"]}]}) == ()
     assert parse.endpoint_slice({**SLICE, "metadata": META}) == ()
@@ -215,9 +221,9 @@ def test_each_family_of_each_subset_is_a_slice() -> None:
         ),
         (
             parse.node,
-            {"metadata": {"name": "n"}, "status": {"addresses": [{"type": "InternalIP", "address": "x"}]}},
+            {"metadata": {"name": "n"}, "status": {"addresses": [{"type": "InternalIP"}]}},
             "Node n",
-            "status.addresses[0].address",
+            "status.addresses[0]",
         ),
         (parse.config_map, {"metadata": {"name": ""}}, "ConfigMap", "metadata.name"),
         (parse.config_map, {"metadata": META, "data": {"a": 1}}, "ConfigMap n/a", "data[...]"),

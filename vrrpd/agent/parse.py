@@ -302,19 +302,18 @@ def endpoints(raw: Raw) -> tuple[EndpointSlice, ...]:
 
 
 def node(raw: Raw) -> Node:
-    """A Node of core/v1.
+    """A Node of core/v1. Its addresses are whatever a cloud calls so, host names too.
 
     Raises:
         ParseError: it is none.
     """
     read = _read(raw, _Node, "Node")
     name = _name(read.metadata, "Node")
-    addresses: dict[str, list[str]] = {"ExternalIP": [], "InternalIP": []}
-    for number, address in enumerate((read.status.addresses if read.status else None) or ()):
-        if address.type in addresses:
-            _family(address.address, "Node", name, f"status.addresses[{number}].address")
-            addresses[address.type].append(address.address)
-    return Node(name[1], tuple(addresses["ExternalIP"]), tuple(addresses["InternalIP"]), read.metadata.labels or {})
+    written = (read.status.addresses if read.status else None) or ()
+    external, internal = (
+        tuple(each.address for each in written if each.type == kind) for kind in ("ExternalIP", "InternalIP")
+    )
+    return Node(name[1], external, internal, read.metadata.labels or {})
 
 
 def pod(raw: Raw) -> Pod:
