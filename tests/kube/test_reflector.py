@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -118,6 +119,34 @@ def test_watches_that_end_at_once_are_asked_for_ever_more_slowly(tmp_path: Path)
                 assert pause >= least
             assert len(server.when("list")) == 1
             assert {query.get("resourceVersion") for _, query in server.asked if "watch" in query} == {"1"}
+
+    asyncio.run(play())
+
+
+async def breaks_off(request: web.Request) -> web.StreamResponse:
+    response = web.StreamResponse(headers={"Content-Length": "1000"})
+    await response.prepare(request)
+    await response.write(b"{")
+    assert request.transport
+    request.transport.abort()
+    return response
+
+
+@pytest.mark.parametrize(
+    ("lists", "watches"),
+    [([answer(a_list(1))], [answer(b"")]), ([breaks_off], [stays()])],
+    ids=["watches that end", "lists that break off"],
+)
+def test_those_that_wake_each_other_do_not_ask_faster_for_it(
+    tmp_path: Path, lists: list[Answer], watches: list[Answer]
+) -> None:
+    async def play() -> None:
+        server = FakeServer(tmp_path, lists, watches)
+        async with server, server.reflecting() as one, server.reflecting() as two:
+            one.reflector.reached, two.reflector.reached = two.reflector.wake, one.reflector.wake
+            tries = partial(server.when, "watch" if lists[0] is not breaks_off else "list")
+            await one.until(lambda: len(tries()) >= 12)
+            assert tries()[11] - tries()[0] >= 0.025 + 0.05 + 0.1 + 0.2 + 0.2
 
     asyncio.run(play())
 

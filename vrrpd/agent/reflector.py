@@ -143,10 +143,15 @@ class Reflector(Generic[Object]):
         self.refusals = 0
         """How often in a row the API server has said that it is forbidden, or not there."""
         self.out_of_reach = False
-        """The API server did not answer the last time."""
+        """The API server did not answer the last time.
+
+        One that answers, and breaks off, is not: reflectors that wake each other would ask it as fast as they can.
+        """
         self.reached: Callable[[], None] = lambda: None
         """Called when the API server answers that could not be reached before."""
         self._awake = asyncio.Event()
+        self._was_answered = False
+        """In this try."""
         self._connection = connection
         self._changed = changed
         namespace, name = wanted
@@ -179,6 +184,7 @@ class Reflector(Generic[Object]):
             self._awake.set()
 
     def _answered(self) -> None:
+        self._was_answered = True
         if self.out_of_reach:
             self.out_of_reach = False
             self.reached()
@@ -189,7 +195,7 @@ class Reflector(Generic[Object]):
             fresh = not self._version
             verb = "list" if fresh else "watch"
             failure: Exception | None = None
-            self._settled = False
+            self._settled = self._was_answered = False
             try:
                 if fresh:
                     await self._list()
@@ -395,7 +401,7 @@ class Reflector(Generic[Object]):
         delay = min(self._patience.first * 2.0 ** min(self._failures, 32), self._patience.cap)
         self._failures += 1
         wanted = min(failure.retry_after, self._patience.cap) if isinstance(failure, RefusedError) else 0.0
-        self.out_of_reach = isinstance(failure, UnreachableError)
+        self.out_of_reach = isinstance(failure, UnreachableError) and not self._was_answered
         self._awake.clear()
         try:
             await asyncio.wait_for(self._awake.wait(), wanted + delay * random.uniform(0.5, 1.0))
