@@ -60,7 +60,7 @@ class Counters(Struct):
     watches: int = 0
     """That began."""
     errors: int = 0
-    """Lists and watches that failed, among them watches that ended at once."""
+    """Lists and watches that failed, among them watches that ended at once; not where another resource stands in."""
 
 
 class Status(Struct, frozen=True):
@@ -389,7 +389,7 @@ class Reflector(Generic[Object]):
 
     async def _pause(self, verb: str, failure: Exception) -> None:
         """Tell what failed, if it has not been told yet, and wait."""
-        self.counters.errors += 1
+        self.counters.errors += not (self.refusals and self.resource.fallback)
         if self._failing_since is None:
             self._failing_since = time.monotonic()
         self._reason = self._in_words(verb, failure)
