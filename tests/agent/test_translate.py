@@ -123,6 +123,7 @@ def test_without_the_list_of_nodes_the_address_is_held_all_the_same(spread: tupl
 def test_an_advert_has_room_for_so_many(data: dict[str, str], room: int) -> None:
     translation = translated(snapshot(data))
     assert len(translation.config.instances[0].virtual_ipaddress) == 255
+    assert all("--spread" in each.remedy for each in translation.problems if "room" in each.wrong)
     assert len(translation.problems) == len(data) - room
 
 

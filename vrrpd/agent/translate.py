@@ -293,7 +293,7 @@ def _fitting(entries: list[Entry], family: Family, where: str, problems: list[Pr
     entries = sorted(entries, key=lambda entry: not entry.address.is_link_local)
     for entry in entries[room:]:
         wrong = f"an advert has room for {room} addresses: this one is not held"
-        problems.append(Problem(where, entry.key, wrong, "spread the addresses over several VRIDs"))
+        problems.append(Problem(where, entry.key, wrong, "spread the addresses over more VRIDs, with --spread"))
     return entries[:room]
 
 
