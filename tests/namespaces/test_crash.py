@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -30,6 +32,32 @@ from vrrpd.supervisor.control import ask
 pytestmark = pytest.mark.namespaces
 
 CRASHES_TO_A_LOOP = 5
+NO_FORK_WHILE = """
+import errno, os, pathlib, sys
+scarce, fork = pathlib.Path(sys.argv.pop(1)), os.fork
+
+def refuse() -> int:
+    if scarce.exists():
+        raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+    return fork()
+
+os.fork = refuse
+from vrrpd.cli import main
+sys.exit(main())
+"""
+
+
+class WithoutRoom(Vrrpd):
+    """Where the kernel gives the daemon no further process once there is the file `scarce`."""
+
+    @property
+    def scarce(self) -> Path:
+        return self.directory / "scarce"
+
+    def run(self) -> subprocess.Popen[bytes]:
+        return self._popen(
+            [sys.executable, "-c", NO_FORK_WHILE, str(self.scarce), "run", "-c", str(self.configuration)]
+        )
 
 
 def kill_speaker(router: Vrrpd) -> None:
@@ -89,6 +117,27 @@ def test_a_crash_loop_resigns(network: Network, family: int) -> None:
     assert "keeps crashing" in status["reason"]
     assert "for the 5th time within 10 s" in master.log
     assert master.stop() == 0
+
+
+def test_what_no_speaker_can_be_forked_for_is_resigned_at_the_end(network: Network) -> None:
+    """Without a lease nobody else would remove the address."""
+    master = WithoutRoom(network.lan.host("r1"), network.directory / "r1", [settings(4)])
+    network.daemons.append(master)
+    master.top = ["vip_lease = 0"]
+    start_as(MASTER, master)
+    eventually(lambda: len(master.pids()) == 3, "a standby")
+    _, speaker, standby = master.pids()
+    master.scarce.touch()
+    os.kill(standby, signal.SIGKILL)
+    eventually(lambda: "cannot fork a standby" in master.log, "there is no standby")
+    with Capture(network.lan) as capture:
+        os.kill(speaker, signal.SIGKILL)
+        eventually(lambda: "cannot fork a speaker" in master.log, "there is no speaker")
+        assert master.host.has_address(ip_of(VIPS[4]))
+        began = time.monotonic()
+        assert master.stop() == 0
+        capture.wait_for(advert_of(master, 0), DEADLINE, since=began)
+    assert not master.host.has_address(ip_of(VIPS[4]))
 
 
 def test_a_speaker_that_is_stopped_for_long_yields_before_it_says_anything(network: Network) -> None:

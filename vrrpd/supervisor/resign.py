@@ -11,17 +11,23 @@ log = logging.getLogger(__name__)
 
 
 def resign_apart(config: Config, ledger: Ledger) -> None:
-    """In a process of its own: what has killed the speaker might kill this, too. Waits until it is done."""
+    """In a process of its own, if there can be one: what has killed the speaker might kill this, too. Waits for it."""
     try:
         pid = os.fork()
     except OSError as error:
-        log.critical("cannot fork: %s; the addresses go when their lease ends", error.strerror)
+        log.warning("cannot fork: %s; resigning in this process", error.strerror)
+        _resign(config, ledger)
         return
     if not pid:
         try:
-            resign(config, ledger)
-        except OSError as error:
-            log.critical("cannot resign: %s; the addresses go when their lease ends", error)
+            _resign(config, ledger)
         finally:
             os._exit(0)
     os.waitpid(pid, 0)
+
+
+def _resign(config: Config, ledger: Ledger) -> None:
+    try:
+        resign(config, ledger)
+    except OSError as error:
+        log.critical("cannot resign: %s; the addresses go when their lease ends", error)

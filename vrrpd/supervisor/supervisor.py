@@ -351,6 +351,7 @@ class Supervisor:
         notify("STOPPING=1")
         self._start_at = None
         if self._speaker is None:
+            resign_apart(self._config, self._ledger)  # where none could be started for the one that died
             self._end(EXIT_OK)
             return
         self._kill_at = time.monotonic() + self._stop_timeout
