@@ -224,8 +224,16 @@ def _bound_ms(arena: Arena, successor: str, *, resigned: bool) -> float | None:
     priorities = {router.host.name: router.routers[0].priority for router in arena.routers}
     if successor not in priorities:
         return None
-    dead = arena.speaker.intervals_until_dead
-    return _ms(bound(arena.setting.advert_int, priorities[successor], resigned=resigned, intervals_until_dead=dead))
+    speaker = arena.speaker
+    return _ms(
+        bound(
+            arena.setting.advert_int,
+            priorities[successor],
+            resigned=resigned,
+            intervals_until_dead=speaker.intervals_until_dead,
+            carp=speaker.carp,
+        )
+    )
 
 
 def _timeline(arena: Arena, adverts: Adverts, results: dict[str, ProbeResult], span: Span) -> Timeline:
