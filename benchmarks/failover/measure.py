@@ -92,7 +92,8 @@ def measure(arena: Arena, fault: Fault, number: int, conditions: Conditions = US
         arena.rest()
     span = Span(began, ended)
     results = {name: arena.answers(name, began - LEAD, ended) for name in arena.probers}
-    noise = max(result.longest_pause for result in results.values()) - arena.setting.probe_interval
+    all_of_it = (arena.answers(name, began - LEAD, whole) for name in arena.probers)
+    noise = max(result.longest_pause for result in all_of_it) - arena.setting.probe_interval
     change: dict[str, Any] = _change(adverts, span, arena) if fault.takeover else {}
     return Run(
         speaker=arena.speaker.name,

@@ -67,7 +67,7 @@ class Run(Struct, frozen=True):
     number: int
     load: str = ""
     noise_ms: float = 0.0
-    """The longest pause of the prober."""
+    """The longest pause of the prober, from the fault until it was undone."""
     noisy: bool = False
     """It was too long for this run to count."""
     during: dict[str, Passage] = field(default_factory=dict)

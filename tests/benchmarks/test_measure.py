@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from msgspec.structs import replace
 
 from benchmarks.failover.arena import Arena
 from benchmarks.failover.faults import FAULTS
@@ -140,6 +141,18 @@ def test_a_pause_of_the_prober_makes_a_run_noisy(arena: Arena) -> None:
     finally:
         over.set()
         disturbing.join()
+    assert run.noisy
+    assert run.noise_ms >= 4 * NOISE_LIMIT * 1e3
+
+
+def test_so_does_one_while_the_fault_is_undone(arena: Arena) -> None:
+    def start_and_disturb(there: Arena) -> None:
+        there.best.start()
+        there.probers["udp"].pause()
+        time.sleep(5 * NOISE_LIMIT)
+        there.probers["udp"].resume()
+
+    run = measure(arena, replace(FAULTS["stop"], undo=start_and_disturb), 1)
     assert run.noisy
     assert run.noise_ms >= 4 * NOISE_LIMIT * 1e3
 
