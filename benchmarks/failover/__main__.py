@@ -16,7 +16,7 @@ from benchmarks.failover.faults import FAULTS
 from benchmarks.failover.load import parse as parse_load
 from benchmarks.failover.measure import NOISE_LIMIT
 from benchmarks.failover.results import DEFAULT_DIRECTORY, NAME, ResultsError
-from benchmarks.failover.setting import PROBES
+from benchmarks.failover.setting import MOST_ROUTERS, PROBES
 from benchmarks.failover.speakers import BUILT_IN, Speaker, SpeakerError, choose
 from vrrpd.lan.namespace import Interrupted, NamespaceError, enter_user_namespace_if_needed, interruptible
 
@@ -123,7 +123,11 @@ def _parser(wrong: list[str]) -> argparse.ArgumentParser:
         "--runs", type=told("--runs", _count(1, 1000)), default=5, metavar="N", help="of each cell; default: 5"
     )
     parser.add_argument(
-        "--routers", type=told("--routers", _count(2, 100)), default=2, metavar="N", help="of each speaker; default: 2"
+        "--routers",
+        type=told("--routers", _count(2, MOST_ROUTERS)),
+        default=2,
+        metavar="N",
+        help="of each speaker; default: 2",
     )
     parser.add_argument("--family", type=told("--family", _family), default=4, metavar="4|6")
     parser.add_argument(

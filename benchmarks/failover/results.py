@@ -228,5 +228,9 @@ def save(results: Results, directory: Path) -> None:
     """Write it as a whole; whoever reads meanwhile gets the old one."""
     data = msgspec.json.format(msgspec.json.encode(results), indent=1)
     temporary = directory / f".{NAME}"
-    temporary.write_bytes(data + b"\n")
-    temporary.replace(directory / NAME)
+    try:
+        temporary.write_bytes(data + b"\n")
+        temporary.replace(directory / NAME)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise

@@ -2,6 +2,7 @@
 
 import csv
 import io
+from ipaddress import IPv4Network
 from pathlib import Path
 
 import msgspec
@@ -15,6 +16,7 @@ from benchmarks.failover.markdown import BEGIN, COMMITTED, END, PROJECT, for_rea
 from benchmarks.failover.report import CSV, FIGURES_CSV, HTML, MARKDOWN, SIZES_CSV, as_csv, page, write_report
 from benchmarks.failover.results import NAME, RUNS, OtherFigure, Results, ResultsError, Scale, load, save
 from benchmarks.failover.session import Session
+from benchmarks.failover.setting import ADDRESS, MOST_ROUTERS
 from benchmarks.figures import Figure, Samples
 from tests.benchmarks.samples import results, run
 
@@ -65,6 +67,21 @@ def test_the_file_comes_back_as_it_was_written(tmp_path: Path) -> None:
     save(results(), tmp_path)
     assert load(tmp_path) == results()
     assert [path.name for path in tmp_path.iterdir()] == [NAME]
+
+
+def test_nothing_is_left_of_a_file_that_could_not_be_written(tmp_path: Path) -> None:
+    (tmp_path / NAME / "in the way").mkdir(parents=True)
+    with pytest.raises(OSError, match=NAME):
+        save(results(), tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [NAME]
+
+
+def test_so_many_routers_leave_room_for_the_client_and_the_virtual_address(capsys: pytest.CaptureFixture[str]) -> None:
+    client = IPv4Network("192.0.2.0/24")[MOST_ROUTERS + 1]
+    assert str(client + 1) == ADDRESS[4]
+    with pytest.raises(SystemExit):
+        understood(["--speaker", "vrrpd", "--routers", str(MOST_ROUTERS + 1)])
+    assert "--routers: '99' is not 2-98" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
