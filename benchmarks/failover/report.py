@@ -33,6 +33,7 @@ td:first-child, td.word, th.word { text-align: left; }
 tr.first td { border-top: 1px solid #333; }
 figure { margin: 1rem 0; break-inside: avoid; } figure svg { max-width: 100%; height: auto; }
 figcaption { color: #444; font-size: 0.9rem; max-width: 50rem; }
+li { overflow-wrap: anywhere; }
 .wide { overflow-x: auto; }
 @media print { body { font-size: 9pt; margin: 0; max-width: none; } .wide { overflow: visible; }
   table { font-size: 6.5pt; } th, td { padding: 0.1rem 0.25rem; white-space: normal; }
