@@ -16,6 +16,7 @@ import contextlib
 import gc
 import itertools
 import json
+import logging
 import os
 import socket
 import subprocess
@@ -108,8 +109,12 @@ def one_change(services: int, real_servers: int, runs: int) -> Samples:
                 raise RuntimeError(f"one change took {kernel.messages - before} messages")
         await director.shutdown()
 
-    with tempfile.TemporaryDirectory() as directory:
-        asyncio.run(measure_it(Path(directory)))
+    logging.disable()  # a director that this process has for once would warn in the midst of what it shows
+    try:
+        with tempfile.TemporaryDirectory() as directory:
+            asyncio.run(measure_it(Path(directory)))
+    finally:
+        logging.disable(logging.NOTSET)
     return samples
 
 

@@ -15,8 +15,8 @@ from rich.console import Console
 from benchmarks.failover.faults import FAULTS
 from benchmarks.failover.load import parse as parse_load
 from benchmarks.failover.measure import NOISE_LIMIT
-from benchmarks.failover.results import NAME, ResultsError
-from benchmarks.failover.setting import PROBES
+from benchmarks.failover.results import DEFAULT_DIRECTORY, NAME, ResultsError
+from benchmarks.failover.setting import MOST_ROUTERS, PROBES
 from benchmarks.failover.speakers import BUILT_IN, Speaker, SpeakerError, choose
 from vrrpd.lan.namespace import Interrupted, NamespaceError, enter_user_namespace_if_needed, interruptible
 
@@ -24,7 +24,8 @@ EXAMPLE: Final = """examples:
   python -m benchmarks.failover --out out                      the speakers that are installed, every fault, at 0.1 s
   python -m benchmarks.failover --speaker vrrpd --speaker benchmarks/failover/ucarp.toml --advert 1 --fault stop,link
   python -m benchmarks.failover --out out --resume             go on after Ctrl-C
-  python -m benchmarks.failover --report out                   the report anew, from out/results.json"""
+  python -m benchmarks.failover --report out                   the report anew, from out/results.json
+  python -m benchmarks.failover --report benchmarks/results/failover.json --out out     what the README is of"""
 T = TypeVar("T")
 
 
@@ -35,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if arguments.report is not None:
             from benchmarks.failover.session import report  # noqa: PLC0415
 
-            report(arguments.report)
+            report(arguments.report, arguments.out)
             return 0
         enter_user_namespace_if_needed()
         with interruptible():
@@ -46,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (ResultsError, NamespaceError) as error:
         return _ended(error, 2)
     except OSError as error:
-        return _ended(f"{error.filename or arguments.out}: {error.strerror or error}", 1)
+        return _ended(f"{error.filename or arguments.out or arguments.report}: {error.strerror or error}", 1)
     except Interrupted as interruption:
         return 128 + interruption.number
 
@@ -70,6 +71,8 @@ def understood(argv: Sequence[str] | None) -> tuple[argparse.Namespace, list[Spe
         for each in wrong:
             _ended(each, 2)
         parser.exit(2, f"{parser.prog} --help has what there is\n")
+    if arguments.report is None:
+        arguments.out = arguments.out or DEFAULT_DIRECTORY
     return arguments, speakers, baseline
 
 
@@ -120,7 +123,11 @@ def _parser(wrong: list[str]) -> argparse.ArgumentParser:
         "--runs", type=told("--runs", _count(1, 1000)), default=5, metavar="N", help="of each cell; default: 5"
     )
     parser.add_argument(
-        "--routers", type=told("--routers", _count(2, 100)), default=2, metavar="N", help="of each speaker; default: 2"
+        "--routers",
+        type=told("--routers", _count(2, MOST_ROUTERS)),
+        default=2,
+        metavar="N",
+        help="of each speaker; default: 2",
     )
     parser.add_argument("--family", type=told("--family", _family), default=4, metavar="4|6")
     parser.add_argument(
@@ -151,11 +158,17 @@ def _parser(wrong: list[str]) -> argparse.ArgumentParser:
     parser.add_argument("--kubernetes", action="store_true", help="also what benchmarks.kubernetes measures")
     parser.add_argument("--captures", action="store_true", help="keep what the bridge saw of each run, as pcap files")
     parser.add_argument(
-        "--out", type=Path, default=Path("failover-results"), metavar="DIR", help="default: %(default)s"
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help=f"default: {DEFAULT_DIRECTORY}; of --report: where its results file is",
     )
     parser.add_argument("--resume", action="store_true", help=f"go on where DIR/{NAME} ends")
     parser.add_argument(
-        "--report", type=Path, metavar="DIR", help="measure nothing; write the report of that results file anew"
+        "--report",
+        type=Path,
+        metavar="FILE|DIR",
+        help="measure nothing; write the report of that results file, or of the one in DIR, anew",
     )
     return parser
 

@@ -16,7 +16,7 @@ from benchmarks.failover.speakers import Speaker
 from benchmarks.peers import Daemon, RouterSettings
 from vrrpd.lan.capture import Capture
 from vrrpd.lan.hosts import Lan
-from vrrpd.lan.probe import Prober, ProbeResult
+from vrrpd.lan.probe import Probe, Prober, ProbeResult
 
 _FIRST_HOPS: Final = 101
 """TTL of what the first router sends by itself: so that it is known who answers, whatever hardware address it uses."""
@@ -26,6 +26,8 @@ _PATIENCE: Final = 60.0
 """Seconds in which a speaker must be as it should."""
 _CALM: Final = 0.25
 """Seconds for which all must have been well, at least."""
+_RECENT: Final = 0.1
+"""Seconds since which what was answered was answered just now."""
 _POLL: Final = 0.01
 
 
@@ -128,9 +130,11 @@ class Arena:
     def served_by(self) -> str | None:
         """Who answered the client just now; None: nobody."""
         answer = self.probers[REFERENCE].latest_answered
-        if answer is None or answer.sent_at < time.monotonic() - 0.1:
-            return None
-        return self.name_of(answer.hops)
+        return self.name_of(answer.hops) if answer and _just_now(answer) else None
+
+    def _all_answered(self) -> bool:
+        """Whether every kind of probe was just now; a TCP flow that stood still may need as long again to go on."""
+        return all((answer := prober.latest_answered) and _just_now(answer) for prober in self.probers.values())
 
     @contextmanager
     def orders(self) -> Iterator[None]:
@@ -168,7 +172,7 @@ class Arena:
             prober.pause()
 
     def wait_calm(self) -> None:
-        """Wait until the best router is the only master and serves the client.
+        """Wait until the best router is the only master and serves the client, which has an answer to all it asks.
 
         Raises:
             ArenaError: that does not come about.
@@ -181,10 +185,10 @@ class Arena:
             since = time.monotonic()
             while time.monotonic() < since + quiet:
                 if time.monotonic() > deadline:
-                    raise self._error(f"{best} is not the only master")
+                    raise self._error(f"{best} is not the only master, or does not answer")
                 time.sleep(_POLL)
                 others = self.adverts(capture).last_of_others(best)
-                if self.served_by() != best:
+                if self.served_by() != best or not self._all_answered():
                     since = time.monotonic()
                 elif others is not None:
                     since = max(since, others)
@@ -200,3 +204,7 @@ class Arena:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _just_now(answered: Probe) -> bool:
+    return answered.sent_at > time.monotonic() - _RECENT

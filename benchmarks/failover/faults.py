@@ -11,7 +11,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from benchmarks.failover.arena import Arena
-from vrrpd.protocol.timing import active_down_interval, centiseconds, seconds, skew_time
+from vrrpd.protocol.timing import centiseconds, seconds, skew_time
 
 EXTRA_ADDRESS: Final = {4: "192.0.2.101/32", 6: "2001:db8::101/128"}
 """What a reload adds."""
@@ -36,21 +36,20 @@ class Fault(Struct, frozen=True):
     needs_reload: bool = False
 
 
-def bound(setting_advert_int: float, priority: int, *, resigned: bool, intervals_until_dead: float | None) -> float:
+def bound(advert_int: float, priority: int, *, resigned: bool, intervals_until_dead: float | None, carp: bool) -> float:
     """Seconds from a master's last word to its successor's first, by the protocol.
 
     Args:
-        setting_advert_int: seconds.
+        advert_int: seconds.
         priority: of the successor.
         resigned: whether that word was priority 0 (RFC 9568 section 6.4.2: the skew).
-        intervals_until_dead: of a speaker that counts otherwise than RFC 9568; None: as it does (section 6.1).
+        intervals_until_dead: of a speaker that counts otherwise than RFC 9568; None: 3, as it does (section 6.1).
+        carp: whether its skew is CARP's, which is a time of its own and no part of the interval.
     """
-    interval = centiseconds(setting_advert_int)
+    skew = (255 - priority) / 256 if carp else seconds(skew_time(priority, centiseconds(advert_int)))
     if resigned:
-        return seconds(skew_time(priority, interval))
-    if intervals_until_dead is not None:
-        return intervals_until_dead * (setting_advert_int + (255 - priority) / 256)
-    return seconds(active_down_interval(priority, interval))
+        return skew
+    return (3 if intervals_until_dead is None else intervals_until_dead) * advert_int + skew
 
 
 def _nothing(_arena: Arena) -> None:

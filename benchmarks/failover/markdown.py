@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from benchmarks.failover.cells import Cell, Summary, cells
 from benchmarks.failover.faults import FAULTS
 from benchmarks.failover.results import Results, load
+from benchmarks.failover.tables import Table, figures, sizes
 
 BEGIN: Final = "<!-- figures: begin; `python -m benchmarks.failover.markdown` writes them -->"
 END: Final = "<!-- figures: end -->"
@@ -46,8 +47,8 @@ def spread(summary: Summary | None) -> str:
     """Median, 90th percentile and worst; only one number where they are the same."""
     if summary is None:
         return ""
-    shown = [number(value) for value in (summary.median, summary.p90, summary.worst)]
-    return shown[0] if len(set(shown)) == 1 else " / ".join(shown)
+    numbers = [number(value) for value in (summary.median, summary.p90, summary.worst)]
+    return numbers[0] if len(set(numbers)) == 1 else " / ".join(numbers)
 
 
 def ratio(summary: Summary | None) -> str:
@@ -73,6 +74,24 @@ def table(results: Results) -> str:
     return rows_of(heads, [_row(cell) for cell in found]) if found else "nothing was measured"
 
 
+def everything(results: Results) -> str:
+    """All that there is: every cell, what grows with size, and the other figures."""
+    more = [rows_of(one.heads, shown(one)) for one in (*sizes(results), *figures(results))]
+    return "\n\n".join([table(results), *more])
+
+
+def shown(one: Table) -> list[list[str]]:
+    """Its rows as words."""
+    return [
+        ["" if each is None else each if isinstance(each, str) else number(each) for each in row] for row in one.rows
+    ]
+
+
+def or_more(cell: Cell) -> str:
+    """What follows an outage that was longer than it says in some of the runs."""
+    return " (or more)" if cell.not_restored else ""
+
+
 def _row(cell: Cell) -> list[str]:
     outage = cell.figures.get("outage_ms")
     name = f"{cell.fault}, {cell.load}" if cell.load else cell.fault
@@ -83,7 +102,7 @@ def _row(cell: Cell) -> list[str]:
         f"{cell.advert_int:g}",
         cell.speaker,
         counted,
-        *(spread(cell.figures.get(key)) for key, _ in _FULL),
+        *(spread(cell.figures.get(key)) + (or_more(cell) if key == _FULL[0][0] else "") for key, _ in _FULL),
         ratio(outage),
     ]
 
@@ -122,16 +141,16 @@ def _outages(results: Results, found: Sequence[Cell], interval: float) -> str:
 def _outage(cell: Cell | None) -> str:
     if cell is None or "outage_ms" not in cell.figures:
         return "-"
-    shown = spread(cell.figures["outage_ms"]) + (" (or more)" if cell.not_restored else "")
+    during = spread(cell.figures["outage_ms"]) + or_more(cell)
     back = cell.figures.get("back_outage_ms")
-    return f"{shown}; undone {spread(back)}" if back and back.worst else shown
+    return f"{during}; undone {spread(back)}" if back and back.worst else during
 
 
 def _excess(cell: Cell | None) -> str:
     return spread(cell.figures["excess_ms"]) if cell and "excess_ms" in cell.figures else "-"
 
 
-def in_readme(text: str, figures: str) -> str:
+def in_readme(text: str, written: str) -> str:
     """The README with these figures in their place.
 
     Raises:
@@ -141,7 +160,7 @@ def in_readme(text: str, figures: str) -> str:
     _, end, after = rest.partition(END)
     if not begin or not end:
         raise ValueError(f"there is no {BEGIN} … {END}")
-    return f"{before}{BEGIN}\n{figures}\n{END}{after}"
+    return f"{before}{BEGIN}\n{written}\n{END}{after}"
 
 
 def main() -> None:

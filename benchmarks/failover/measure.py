@@ -27,6 +27,8 @@ RESTORE_TIMEOUT: Final = 20.0
 """Seconds after which clients are not served again."""
 _STEADY: Final = 0.3
 """Seconds for which every probe must be answered before it is over."""
+_HEARD: Final = 2.0
+"""Intervals within which one advertises if there is a master; those of CARP come less often than they say."""
 _POLL: Final = 0.02
 _FLOW: Final = "flow"
 _FLOW_GAP: Final = 0.02
@@ -76,7 +78,7 @@ def measure(arena: Arena, fault: Fault, number: int, conditions: Conditions = US
             began = time.monotonic()
             with arena.orders():
                 fault.inflict(arena)
-            restored = _watch(arena, began)
+            restored = _watch(arena, capture, began)
             ended = time.monotonic()
             with arena.orders():
                 fault.undo(arena)
@@ -90,7 +92,8 @@ def measure(arena: Arena, fault: Fault, number: int, conditions: Conditions = US
         arena.rest()
     span = Span(began, ended)
     results = {name: arena.answers(name, began - LEAD, ended) for name in arena.probers}
-    noise = max(result.longest_pause for result in results.values()) - arena.setting.probe_interval
+    all_of_it = (arena.answers(name, began - LEAD, whole) for name in arena.probers)
+    noise = max(result.longest_pause for result in all_of_it) - arena.setting.probe_interval
     change: dict[str, Any] = _change(adverts, span, arena) if fault.takeover else {}
     return Run(
         speaker=arena.speaker.name,
@@ -111,19 +114,34 @@ def measure(arena: Arena, fault: Fault, number: int, conditions: Conditions = US
     )
 
 
-def _watch(arena: Arena, began: float) -> bool:
-    """Wait until nothing will come any more; whether clients are served."""
+def _watch(arena: Arena, capture: Capture, began: float) -> bool:
+    """Wait until nothing will come any more: a master is heard, and every kind of probe is answered.
+
+    Returns:
+        Whether clients are served, as far as pings tell.
+    """
     interval = arena.setting.advert_int
-    dead = arena.speaker.intervals_until_dead or 4.0
-    earliest = began + dead * interval + max(0.5, interval)
-    while True:
-        now = time.monotonic()
-        recent = arena.answers(REFERENCE, now - _STEADY - PATIENCE, now - PATIENCE)
-        if now > earliest and now - began > _STEADY + PATIENCE and recent.probes and not _lost(recent):
+    dead = (arena.speaker.intervals_until_dead or 4.0) * interval
+    earliest = began + max(dead + max(0.5, interval), _STEADY + PATIENCE)
+    latest = began + max(RESTORE_TIMEOUT, 2 * dead)
+    while (now := time.monotonic()) < latest:
+        there = now > earliest and _heard(capture, now - _HEARD * interval)
+        if there and all(_steady(arena, name) for name in arena.probers):
             return True
-        if now > began + max(RESTORE_TIMEOUT, 8 * interval):
-            return False
         time.sleep(_POLL)
+    return _steady(arena, REFERENCE)
+
+
+def _heard(capture: Capture, since: float) -> bool:
+    """Whether anybody has advertised."""
+    return any(frame.is_advert and frame.time >= since for frame in reversed(capture.frames))
+
+
+def _steady(arena: Arena, name: str) -> bool:
+    """Whether that kind of probe has been answered for a while."""
+    now = time.monotonic()
+    recent = arena.answers(name, now - _STEADY - PATIENCE, now - PATIENCE)
+    return bool(recent.probes) and not _lost(recent)
 
 
 def _lost(result: ProbeResult) -> list[Probe]:
@@ -160,7 +178,7 @@ def _unserved_at_first(result: ProbeResult) -> float:
 def _flow(result: ProbeResult) -> Passage:
     """Of a stream, whose data wait for each other: how long nothing came, rather than which was late."""
     times = sorted(probe.answered_at for probe in result.probes if probe.answered_at is not None)
-    ends = [*times, result.probes[-1].sent_at] if result.probes else []
+    ends = [result.probes[0].sent_at, *times, result.probes[-1].sent_at] if result.probes else []
     silence = max((after - before for before, after in pairwise(ends)), default=0.0)
     return Passage(
         probes=len(result.probes),
@@ -207,8 +225,16 @@ def _bound_ms(arena: Arena, successor: str, *, resigned: bool) -> float | None:
     priorities = {router.host.name: router.routers[0].priority for router in arena.routers}
     if successor not in priorities:
         return None
-    dead = arena.speaker.intervals_until_dead
-    return _ms(bound(arena.setting.advert_int, priorities[successor], resigned=resigned, intervals_until_dead=dead))
+    speaker = arena.speaker
+    return _ms(
+        bound(
+            arena.setting.advert_int,
+            priorities[successor],
+            resigned=resigned,
+            intervals_until_dead=speaker.intervals_until_dead,
+            carp=speaker.carp,
+        )
+    )
 
 
 def _timeline(arena: Arena, adverts: Adverts, results: dict[str, ProbeResult], span: Span) -> Timeline:

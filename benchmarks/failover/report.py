@@ -3,19 +3,22 @@
 import csv
 import io
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from html import escape
 from pathlib import Path
 from typing import Final
 
 from benchmarks.failover.cells import FIGURES, Cell, cells
 from benchmarks.failover.faults import FAULTS
-from benchmarks.failover.markdown import number, ratio, spread, table
+from benchmarks.failover.markdown import everything, number, or_more, ratio, shown, spread
 from benchmarks.failover.plots import Plot, plots
 from benchmarks.failover.results import Results
+from benchmarks.failover.tables import Table, figures, sizes
 
 HTML: Final = "report.html"
 CSV: Final = "cells.csv"
+SIZES_CSV: Final = "sizes.csv"
+FIGURES_CSV: Final = "figures.csv"
 MARKDOWN: Final = "report.md"
 
 _STYLE: Final = """
@@ -30,6 +33,7 @@ td:first-child, td.word, th.word { text-align: left; }
 tr.first td { border-top: 1px solid #333; }
 figure { margin: 1rem 0; break-inside: avoid; } figure svg { max-width: 100%; height: auto; }
 figcaption { color: #444; font-size: 0.9rem; max-width: 50rem; }
+li { overflow-wrap: anywhere; }
 .wide { overflow-x: auto; }
 @media print { body { font-size: 9pt; margin: 0; max-width: none; } .wide { overflow: visible; }
   table { font-size: 6.5pt; } th, td { padding: 0.1rem 0.25rem; white-space: normal; }
@@ -54,7 +58,12 @@ _SHOWN: Final = (
 
 def write_report(results: Results, directory: Path) -> list[Path]:
     """Write them; returns where they are."""
-    files = {HTML: page(results), CSV: as_csv(results), MARKDOWN: table(results) + "\n"}
+    files = {HTML: page(results), CSV: as_csv(results), MARKDOWN: everything(results) + "\n"}
+    if results.scale:
+        files[SIZES_CSV] = sizes_as_csv(results)
+    if results.figures:
+        files[FIGURES_CSV] = figures_as_csv(results)
+    directory.mkdir(parents=True, exist_ok=True)
     for name, text in files.items():
         (directory / name).write_text(text, encoding="utf-8")
     return [directory / name for name in files]
@@ -62,16 +71,41 @@ def write_report(results: Results, directory: Path) -> list[Path]:
 
 def as_csv(results: Results) -> str:
     """A line a cell and figure."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(
-        ("load", "advert_int", "fault", "speaker", "figure", "n", "median", "p90", "worst", "ratio", "pairs")
-    )
+    heads = ("load", "advert_int", "fault", "speaker", "figure", "n", "median", "p90", "worst", "ratio", "pairs")
+    return _csv((*heads, "noisy", "not_restored"), _cell_lines(results))
+
+
+def _cell_lines(results: Results) -> Iterator[tuple[object, ...]]:
     for cell in cells(results):
         for name, one in cell.figures.items():
             ours = "" if one.ratio is None else round(one.ratio, 4)
             place = (cell.load, cell.advert_int, cell.fault, cell.speaker, name)
-            writer.writerow((*place, one.n, one.median, one.p90, one.worst, ours, one.ratios))
+            yield (*place, one.n, one.median, one.p90, one.worst, ours, one.ratios, cell.noisy, cell.not_restored)
+
+
+def sizes_as_csv(results: Results) -> str:
+    """A line a run and value."""
+    heads = ("what", "advert_int", "size", "speaker", "number", "value", "measured")
+    return _csv(
+        heads,
+        (
+            (one.what, one.advert_int, one.size, one.speaker, one.number, name, value)
+            for one in results.scale
+            for name, value in one.values.items()
+        ),
+    )
+
+
+def figures_as_csv(results: Results) -> str:
+    """A line a figure."""
+    return "".join(_csv(one.heads, one.rows) for one in figures(results))
+
+
+def _csv(heads: Sequence[str], lines: Iterable[Sequence[object]]) -> str:
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(heads)
+    writer.writerows(lines)
     return out.getvalue()
 
 
@@ -87,8 +121,8 @@ def page(results: Results) -> str:
         *(_figure(plot) for plot in plots(results)),
         _cells(results),
         _faults(results),
-        _scale(results),
-        _other_figures(results),
+        _more("By size: medians of all runs; docs/benchmarking.md says what each is", sizes(results)),
+        _more("vrrpd beside keepalived: the daemon, and large tables", figures(results)),
         "</body></html>",
     ]
     return "\n".join(part for part in parts if part) + "\n"
@@ -155,8 +189,7 @@ def _cells(results: Results) -> str:
 
 def _cell_row(cell: Cell) -> list[str]:
     outage = cell.figures.get("outage_ms")
-    more = " or more" if cell.not_restored else ""
-    shown = [spread(cell.figures.get(name)) for name in _SHOWN]
+    spreads = [spread(cell.figures.get(name)) for name in _SHOWN]
     counted = f"{outage.n if outage else 0}" + (f" ({cell.noisy} noisy)" if cell.noisy else "")
     return [
         cell.fault,
@@ -164,8 +197,8 @@ def _cell_row(cell: Cell) -> list[str]:
         f"{cell.advert_int:g}",
         cell.speaker,
         counted,
-        shown[0] + more,
-        *shown[1:],
+        spreads[0] + or_more(cell),
+        *spreads[1:],
         ratio(outage),
     ]
 
@@ -176,41 +209,6 @@ def _faults(results: Results) -> str:
     return "<h2>The faults</h2>" + _table(("fault", "what happens to the master"), rows, words=2) if rows else ""
 
 
-def _scale(results: Results) -> str:
-    if not results.scale:
-        return ""
-    parts = ["<h2>By size</h2><p>Medians of all runs; docs/benchmarking.md says what each is.</p>"]
-    for what in dict.fromkeys(one.what for one in results.scale):
-        some = [one for one in results.scale if one.what == what]
-        names = list(some[0].values)
-        keys = sorted({(one.size, -one.advert_int, one.speaker) for one in some})
-        rows = []
-        for size, interval, speaker in keys:
-            group = [
-                one.values for one in some if (one.size, -one.advert_int, one.speaker) == (size, interval, speaker)
-            ]
-            medians = [statistics.median(values[name] for values in group) for name in names]
-            rows.append([str(size), f"{-interval:g}", speaker, str(len(group)), *map(number, medians)])
-        heads = (what, "advert_int", "speaker", "n", *(name.replace("_", " ") for name in names))
-        parts.append(_table(heads, rows, words=3))
-    return "".join(parts)
-
-
-def _other_figures(results: Results) -> str:
-    if not results.figures:
-        return ""
-    rows = []
-    for one in results.figures:
-        theirs = one["keepalived"]
-        rows.append(
-            [
-                str(one["name"]),
-                str(one["unit"]),
-                number(one["vrrpd"]["median"]),
-                number(theirs["median"]) if theirs else "",
-                number(one["ratio"]) if one["ratio"] is not None else "",
-                str(len(one["vrrpd"]["runs"])),
-            ]
-        )
-    heads = ("what", "unit", "vrrpd, median", "keepalived, median", "ratio", "n")
-    return "<h2>vrrpd beside keepalived: the daemon, and large tables</h2>" + _table(heads, rows, words=2)
+def _more(title: str, tables: Iterable[Table]) -> str:
+    found = "".join(_table(one.heads, shown(one), words=one.words) for one in tables)
+    return f"<h2>{title}</h2>{found}" if found else ""

@@ -16,6 +16,7 @@ from benchmarks.failover.setting import REFERENCE
 
 SCHEMA: Final = 1
 """Goes up when a key changes its meaning or goes away."""
+DEFAULT_DIRECTORY: Final = Path("failover-results")
 NAME: Final = "results.json"
 RUNS: Final = "runs.jsonl"
 """What is done so far, a line a run, while a campaign goes on."""
@@ -66,7 +67,7 @@ class Run(Struct, frozen=True):
     number: int
     load: str = ""
     noise_ms: float = 0.0
-    """The longest pause of the prober."""
+    """The longest pause of the prober, from the fault until it was undone."""
     noisy: bool = False
     """It was too long for this run to count."""
     during: dict[str, Passage] = field(default_factory=dict)
@@ -114,6 +115,27 @@ class Scale(Struct, frozen=True):
     number: int = 0
 
 
+class Samples(Struct, frozen=True):
+    """What was measured of one daemon."""
+
+    median: float
+    quartiles: tuple[float, float]
+    runs: list[float]
+
+
+class OtherFigure(Struct, frozen=True):
+    """Of a program beside this one, as its `--json` has it."""
+
+    name: str
+    unit: str
+    vrrpd: Samples
+    keepalived: Samples | None
+    ratio: float | None
+    limit: float | None
+    limit_is: str
+    met: bool | None
+
+
 class Results(Struct):
     """All of it."""
 
@@ -124,8 +146,8 @@ class Results(Struct):
     baseline: str
     runs: list[Run] = field(default_factory=list)
     scale: list[Scale] = field(default_factory=list)
-    figures: list[dict[str, Any]] = field(default_factory=list)
-    """Of `benchmarks.speaker` and `benchmarks.ipvs`, as their `--json` has them."""
+    figures: list[OtherFigure] = field(default_factory=list)
+    """Of `benchmarks.speaker`, `benchmarks.ipvs` and `benchmarks.kubernetes`."""
     not_measured: list[str] = field(default_factory=list)
     """What could not be measured here, and why."""
 
@@ -193,6 +215,11 @@ def _contradictions(results: Results) -> Iterator[str]:
     yield from (f"{name} is not among the versions" for name in dict.fromkeys(named) if name not in results.versions)
     faults = dict.fromkeys(run.fault for run in results.runs)
     yield from (f"{name} is no fault" for name in faults if name not in FAULTS)
+    if lacking := {"kernel", "processors", "date"} - results.machine.keys():
+        yield f"its machine has no {', '.join(sorted(lacking))}"
+    keys: dict[str, set[str]] = {one.what: set(one.values) for one in results.scale}
+    odd = dict.fromkeys(one.what for one in results.scale if set(one.values) != keys[one.what])
+    yield from (f"not all sizes of {what} have the same values" for what in odd)
     if any(REFERENCE not in passages for run in results.runs for passages in (run.during, run.back)):
         yield f"there are runs without {REFERENCE}"
 
@@ -201,5 +228,9 @@ def save(results: Results, directory: Path) -> None:
     """Write it as a whole; whoever reads meanwhile gets the old one."""
     data = msgspec.json.format(msgspec.json.encode(results), indent=1)
     temporary = directory / f".{NAME}"
-    temporary.write_bytes(data + b"\n")
-    temporary.replace(directory / NAME)
+    try:
+        temporary.write_bytes(data + b"\n")
+        temporary.replace(directory / NAME)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise

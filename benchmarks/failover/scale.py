@@ -167,7 +167,7 @@ def _addresses(lan: Lan, job: Job, place: Path) -> dict[str, float]:
         began = time.monotonic()
         master.host.silence()
         _wait(lambda: wanted <= _announced(capture.frames, began).keys(), backup)
-        first = next(frame.time for frame in capture.frames if frame.time > began and frame.is_advert)
+        first = next(frame.time for frame in _sent_by(capture.frames, backup) if frame.time > began)
         announced = [at - first for address, at in _announced(capture.frames, began).items() if address in wanted]
     for each in (master, backup):
         each.kill()

@@ -8,13 +8,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
 from rich.console import Console
 
 from benchmarks.failover import scale
 from benchmarks.failover.campaign import Plan, carry_out, progress, resumed
-from benchmarks.failover.markdown import table
+from benchmarks.failover.markdown import everything
 from benchmarks.failover.report import write_report
-from benchmarks.failover.results import NAME, RUNS, SCHEMA, Results, ResultsError, load, machine, save
+from benchmarks.failover.results import NAME, RUNS, SCHEMA, OtherFigure, Results, ResultsError, load, machine, save
 from benchmarks.failover.scratch import scratch
 from benchmarks.failover.setting import REFERENCE, Setting
 from benchmarks.failover.speakers import BUILT_IN, Speaker
@@ -22,6 +23,8 @@ from benchmarks.figures import Figure
 
 IPVS_SIZES: Final = (100, 1000, 5000)
 """Virtual servers of ten real servers each."""
+_SAME_MACHINE: Final = ("kernel", "architecture", "processor", "processors", "memory_gib", "python")
+"""What of a machine must be the same for runs to be compared."""
 QUICK_SIZES: Final = scale.Sizes(
     instances=(1, 255), intervals=(0.1,), addresses=(1, 200), reloaded=(100,), started=(100,), runs=1
 )
@@ -70,10 +73,8 @@ class Session:
             save(fresh, self._directory)
             return fresh
         results = load(self._directory)
-        if results.settings != settings:
-            raise ResultsError(
-                f"{self._directory} was measured with {results.settings}, not {settings}: take another --out"
-            )
+        if differences := _differences(results, fresh):
+            raise ResultsError(f"{self._directory} was measured with {'; '.join(differences)}: take another --out")
         results.versions |= versions
         results.baseline = baseline
         resumed(results, self._directory)
@@ -92,7 +93,7 @@ class Session:
             save(self._results, self._directory)
             (self._directory / RUNS).unlink(missing_ok=True)
             report(self._directory)
-            print(table(self._results))
+            print(everything(self._results))
         for note in self._results.not_measured:
             self._console.print(f"not measured: {note}", markup=False, soft_wrap=True)
         return 0 if whole else 1
@@ -163,16 +164,30 @@ class Session:
 
     def _keep(self, figures: Sequence[Figure]) -> None:
         names = {figure.name for figure in figures}
-        others = [one for one in self._results.figures if one["name"] not in names]
-        self._results.figures = [*others, *(figure.as_dict() for figure in figures)]
+        others = [one for one in self._results.figures if one.name not in names]
+        self._results.figures = [*others, *(msgspec.convert(figure.as_dict(), OtherFigure) for figure in figures)]
         save(self._results, self._directory)
 
 
-def report(directory: Path) -> None:
-    """Write the report of the results file in a directory.
+def _differences(there: Results, now: Results) -> list[str]:
+    """What keeps runs of both from being of the same thing: settings, machine, versions of the speakers in both."""
+    pairs = [
+        *((name, there.settings.get(name), value) for name, value in now.settings.items()),
+        *((name, there.machine.get(name), now.machine[name]) for name in _SAME_MACHINE),
+        *((name, there.versions.get(name, version), version) for name, version in now.versions.items()),
+    ]
+    return [f"{name.replace('_', ' ')} {before}, not {value}" for name, before, value in pairs if before != value]
+
+
+def report(source: Path, directory: Path | None = None) -> None:
+    """Write the report of a results file.
+
+    Args:
+        source: the file, or the directory that has one.
+        directory: where it is written; None: there.
 
     Raises:
         ResultsError: there is none.
     """
-    for path in write_report(load(directory), directory):
+    for path in write_report(load(source), directory or (source if source.is_dir() else source.parent)):
         print(path)

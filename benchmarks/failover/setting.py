@@ -6,6 +6,8 @@ from msgspec import Struct
 
 VRID: Final = 51
 ADDRESS: Final = {4: "192.0.2.100", 6: "2001:db8::100"}
+MOST_ROUTERS: Final = 98
+"""The client's address is the one after theirs, and before the virtual one."""
 BEST, WORST = 200, 100
 """Priorities; the other routers are in between."""
 PROBES: Final = {

@@ -1,9 +1,10 @@
 """A speaker whose outages are known: it takes over a given time after its peer's resignation, and writes down when.
 
-    python -m tests.benchmarks.fake_speaker INTERFACE SOURCE ADDRESS PRIORITY ADVERT_INT TAKEOVER_AFTER JOURNAL
+    python -m tests.benchmarks.fake_speaker INTERFACE SOURCE ADDRESS PRIORITY ADVERT_INT TAKEOVER_AFTER PATIENCE JOURNAL
 
 SIGTERM: the address goes, then a resignation. A peer that hears one has the address `TAKEOVER_AFTER` seconds later. One
-that hears nothing for as long as RFC 9568 says takes over as well, and a better one that comes back is given way to.
+that hears nothing for as long as RFC 9568 says, and PATIENCE seconds more, takes over as well, and a better one that
+comes back is given way to.
 The journal has a line `WHAT FROM TO` for each time that the address has come or gone: `time.monotonic()` just before
 and just after.
 """
@@ -28,7 +29,7 @@ VRID = 51
 
 class Fake:
     def __init__(self, arguments: list[str]) -> None:
-        interface, source, address, priority, advert_int, takeover_after, journal = arguments
+        interface, source, address, priority, advert_int, takeover_after, patience, journal = arguments
         self.source, self.address = IPv4Address(source), IPv4Address(address)
         self.priority, self.advert_int, self.takeover_after = int(priority), float(advert_int), float(takeover_after)
         self.journal = Path(journal)
@@ -44,7 +45,7 @@ class Fake:
         self.wire.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, group)
         self.wire.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, group)
         self.master = False
-        self.down = seconds(active_down_interval(self.priority, centiseconds(self.advert_int)))
+        self.down = seconds(active_down_interval(self.priority, centiseconds(self.advert_int))) + float(patience)
         self.due = time.monotonic() + self.down
         self.stopped = False
 

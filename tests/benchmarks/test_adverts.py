@@ -68,8 +68,13 @@ def test_carp_is_read_as_such_only_where_it_is_spoken() -> None:
 
 
 @pytest.mark.parametrize(
-    ("resigned", "dead", "expected"),
-    [(False, None, 3 * 0.1 + 156 / 256 * 0.1), (True, None, 156 / 256 * 0.1), (False, 3.0, 3 * (0.1 + 155 / 256))],
+    ("resigned", "dead", "carp", "expected"),
+    [
+        (False, None, False, 3 * 0.1 + 156 / 256 * 0.1),
+        (True, None, False, 156 / 256 * 0.1),
+        (False, 5.0, False, 5 * 0.1 + 156 / 256 * 0.1),
+        (False, 3.0, True, 3 * 0.1 + 155 / 256),
+    ],
 )
-def test_bounds_are_those_of_the_protocol(resigned: bool, dead: float | None, expected: float) -> None:
-    assert bound(0.1, 100, resigned=resigned, intervals_until_dead=dead) == pytest.approx(expected)
+def test_bounds_are_those_of_the_protocol(resigned: bool, dead: float | None, carp: bool, expected: float) -> None:
+    assert bound(0.1, 100, resigned=resigned, intervals_until_dead=dead, carp=carp) == pytest.approx(expected)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from msgspec.structs import replace
 
 from benchmarks.failover.arena import Arena
 from benchmarks.failover.faults import FAULTS
@@ -34,15 +35,19 @@ ADVERT_INT = 0.05
 SKEW_MS = 156 / 256 * ADVERT_INT * 1e3
 
 
-@pytest.fixture(scope="module")
-def description(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def describe(directory: Path, takeover_after: float = TAKEOVER_AFTER, patience: float = 0.0) -> Path:
     """The fake speaker as a user would describe it."""
-    path = tmp_path_factory.mktemp("fake") / "fake.toml"
-    arguments = ["$interface", "$source", "$address", "$priority", "$advert_int", str(TAKEOVER_AFTER)]
+    path = directory / "fake.toml"
+    arguments = ["$interface", "$source", "$address", "$priority", "$advert_int", str(takeover_after), str(patience)]
     command = [sys.executable, "-m", "tests.benchmarks.fake_speaker", *arguments, "$directory/journal"]
     version = ["echo", "fake version v1.2.3, and more"]
     path.write_text(f'name = "fake"\nfamilies = [4]\nversion = {json.dumps(version)}\nstart = {json.dumps(command)}\n')
     return path
+
+
+@pytest.fixture(scope="module")
+def description(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return describe(tmp_path_factory.mktemp("fake"))
 
 
 @pytest.fixture(scope="module")
@@ -105,6 +110,21 @@ def test_a_silent_master_is_detected_when_its_time_is_over(arena: Arena) -> None
     assert run.during["icmp"].outage_ms > 3 * ADVERT_INT * 1e3 + SKEW_MS - 2 * ADVERT_INT * 1e3
 
 
+def test_a_takeover_and_a_stream_are_waited_for_though_pings_are_answered(tmp_path: Path) -> None:
+    (slow,) = choose([str(describe(tmp_path, takeover_after=1.2, patience=1.0))], None)[0]
+    with Arena(slow, Setting(advert_int=ADVERT_INT, probes=("icmp", "flow")), tmp_path) as there:
+        frozen = measure(there, FAULTS["freeze"], 0)
+        assert frozen.successor == "r2"
+        assert frozen.detection_ms is not None
+        assert frozen.detection_ms >= 1e3 + 3 * ADVERT_INT * 1e3 + SKEW_MS
+        assert frozen.during["icmp"].outage_ms == 0, "the kernel of a frozen speaker answers"
+        stopped = measure(there, FAULTS["stop"], 1)
+        stream = stopped.during["flow"]
+        assert stream.outage_ms >= stopped.during["icmp"].outage_ms >= 1.2e3
+        assert stream.connections == 2, "TCP repeats ever more seldom; the end of its silence is seen all the same"
+        assert stopped.back["flow"].lost < stopped.back["flow"].probes / 2
+
+
 def test_a_pause_of_the_prober_makes_a_run_noisy(arena: Arena) -> None:
     over = threading.Event()
 
@@ -121,6 +141,18 @@ def test_a_pause_of_the_prober_makes_a_run_noisy(arena: Arena) -> None:
     finally:
         over.set()
         disturbing.join()
+    assert run.noisy
+    assert run.noise_ms >= 4 * NOISE_LIMIT * 1e3
+
+
+def test_so_does_one_while_the_fault_is_undone(arena: Arena) -> None:
+    def start_and_disturb(there: Arena) -> None:
+        there.best.start()
+        there.probers["udp"].pause()
+        time.sleep(5 * NOISE_LIMIT)
+        there.probers["udp"].resume()
+
+    run = measure(arena, replace(FAULTS["stop"], undo=start_and_disturb), 1)
     assert run.noisy
     assert run.noise_ms >= 4 * NOISE_LIMIT * 1e3
 

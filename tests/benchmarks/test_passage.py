@@ -36,3 +36,22 @@ def test_an_outage_is_the_longest_whenever_it_began(answered: list[bool | float]
     found = passage(result([0.001 if one is True else one for one in answered]), "icmp")
     assert found.lost == lost
     assert found.outage_ms == pytest.approx(outage_ms)
+
+
+@pytest.mark.parametrize(
+    ("answered", "lost", "outage_ms"),
+    [
+        ([0.001] * 9, 0, 0.0),
+        ([0.001] * 3 + [0] * 4 + [0.001] * 3, 4, 50.0),
+        ([0.001] * 3 + [0] * 4, 4, 39.0),
+        ([0] * 4 + [0.001] * 3, 4, 41.0),
+        ([0] * 4, 4, 30.0),
+        ([], 0, 0.0),
+    ],
+)
+def test_a_stream_stands_still_also_before_its_first_echo_and_after_its_last(
+    answered: list[float], lost: int, outage_ms: float
+) -> None:
+    found = passage(result(answered), "flow")
+    assert found.lost == lost
+    assert found.outage_ms == pytest.approx(outage_ms)

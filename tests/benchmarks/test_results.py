@@ -2,6 +2,7 @@
 
 import csv
 import io
+from ipaddress import IPv4Network
 from pathlib import Path
 
 import msgspec
@@ -9,12 +10,13 @@ import pytest
 from msgspec.structs import replace
 from rich.console import Console
 
-from benchmarks.failover.__main__ import understood
+from benchmarks.failover.__main__ import main, understood
 from benchmarks.failover.cells import Cell, cells, percentile
 from benchmarks.failover.markdown import BEGIN, COMMITTED, END, PROJECT, for_readme, in_readme, number, table
-from benchmarks.failover.report import HTML, as_csv, page, write_report
-from benchmarks.failover.results import NAME, RUNS, Results, ResultsError, load, save
+from benchmarks.failover.report import CSV, FIGURES_CSV, HTML, MARKDOWN, SIZES_CSV, as_csv, page, write_report
+from benchmarks.failover.results import NAME, RUNS, OtherFigure, Results, ResultsError, Scale, load, save
 from benchmarks.failover.session import Session
+from benchmarks.failover.setting import ADDRESS, MOST_ROUTERS
 from benchmarks.figures import Figure, Samples
 from tests.benchmarks.samples import results, run
 
@@ -48,7 +50,9 @@ def test_noisy_runs_are_told_and_do_not_count() -> None:
 
 
 def test_what_was_not_restored_is_more_than_it_says() -> None:
-    assert "10 (or more)" in for_readme(results(run("vrrpd", 0, 10.0, restored=False)))
+    found = results(run("vrrpd", 0, 10.0, restored=False))
+    assert all("10 (or more)" in made(found) for made in (for_readme, table, page))
+    assert next(csv.DictReader(io.StringIO(as_csv(found))))["not_restored"] == "1"
 
 
 @pytest.mark.parametrize(
@@ -65,6 +69,21 @@ def test_the_file_comes_back_as_it_was_written(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == [NAME]
 
 
+def test_nothing_is_left_of_a_file_that_could_not_be_written(tmp_path: Path) -> None:
+    (tmp_path / NAME / "in the way").mkdir(parents=True)
+    with pytest.raises(OSError, match=NAME):
+        save(results(), tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [NAME]
+
+
+def test_so_many_routers_leave_room_for_the_client_and_the_virtual_address(capsys: pytest.CaptureFixture[str]) -> None:
+    client = IPv4Network("192.0.2.0/24")[MOST_ROUTERS + 1]
+    assert str(client + 1) == ADDRESS[4]
+    with pytest.raises(SystemExit):
+        understood(["--speaker", "vrrpd", "--routers", str(MOST_ROUTERS + 1)])
+    assert "--routers: '99' is not 2-98" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("content", "complaint"),
     [
@@ -75,6 +94,10 @@ def test_the_file_comes_back_as_it_was_written(tmp_path: Path) -> None:
         ("[" * 100_000, "no results file"),
         ('{"schema": 1, "runs": 3}', "no results file"),
         ('{"schema": 99}', "schema 99"),
+        (
+            msgspec.json.encode(results()).decode().replace('"figures":[]', '"figures":[{"name":"x"}]'),
+            "no results file",
+        ),
     ],
 )
 def test_files_that_are_none_are_named(tmp_path: Path, content: str | None, complaint: str) -> None:
@@ -86,10 +109,13 @@ def test_files_that_are_none_are_named(tmp_path: Path, content: str | None, comp
 
 def test_a_file_that_contradicts_itself_is_none(tmp_path: Path) -> None:
     odd = results(run("vrrpd", 0, 1.0, "fire"), run("bird", 0, 1.0), run("vrrpd", 1, 1.0, during={}))
+    odd.scale.append(Scale("instances", "vrrpd", 7, 0.1, {"sender_cpu_percent": 1.0}))
+    del odd.machine["kernel"]
     save(replace(odd, baseline="quagga"), tmp_path)
     with pytest.raises(ResultsError, match="no results file") as caught:
         load(tmp_path)
-    for complaint in ("quagga is not among", "bird is not among", "fire is no fault", "runs without icmp"):
+    complaints = ("quagga is not among", "bird is not among", "fire is no fault", "runs without icmp", "has no kernel")
+    for complaint in (*complaints, "not all sizes of instances"):
         assert complaint in str(caught.value)
 
 
@@ -110,6 +136,56 @@ def test_runs_that_were_kept_one_by_one_are_had_again_but_for_what_is_cut_off(tm
     assert [one.number for one in session(tmp_path).runs] == [0, 1, 2]
 
 
+@pytest.mark.parametrize(
+    ("what", "changed", "complaint"),
+    [
+        ("machine", {"kernel": "1.0"}, "kernel 1.0, not "),
+        ("machine", {"processors": 999}, "processors 999, not "),
+        ("versions", {"vrrpd": "0.0.9"}, "vrrpd 0.0.9, not "),
+        ("settings", {"routers": 7}, "routers 7, not 2"),
+    ],
+)
+def test_what_was_measured_of_something_else_is_not_gone_on_with(
+    tmp_path: Path, what: str, changed: dict[str, object], complaint: str
+) -> None:
+    there = session(tmp_path)
+    save(replace(there, **{what: getattr(there, what) | changed}), tmp_path)
+    with pytest.raises(ResultsError, match=f"was measured with {complaint}.*take another --out"):
+        session(tmp_path)
+
+
+def test_a_report_is_written_beside_its_file_or_where_it_is_wanted(tmp_path: Path) -> None:
+    file = tmp_path / "file.json"
+    file.write_bytes(COMMITTED.read_bytes())
+    assert main(["--report", str(file)]) == 0
+    assert (tmp_path / HTML).exists()
+    assert main(["--report", str(COMMITTED), "--out", str(tmp_path / "there" / "it is")]) == 0
+    assert (tmp_path / "there" / "it is" / HTML).read_bytes() == (tmp_path / HTML).read_bytes()
+
+
+def test_sizes_and_other_figures_are_in_every_file(tmp_path: Path) -> None:
+    found = results()
+    kept = Figure("memory of all", "MB", vrrpd=Samples([1.0, 3.0]))
+    found.figures.append(msgspec.convert(kept.as_dict(), OtherFigure))
+    write_report(found, tmp_path)
+    for name in (HTML, MARKDOWN, FIGURES_CSV):
+        assert "memory of all" in (tmp_path / name).read_text(encoding="utf-8"), name
+    for name in (HTML, MARKDOWN):
+        assert "sender cpu percent" in (tmp_path / name).read_text(encoding="utf-8"), name
+    sizes = list(csv.DictReader(io.StringIO((tmp_path / SIZES_CSV).read_text(encoding="utf-8"))))
+    assert sizes[0] == {
+        "what": "instances",
+        "advert_int": "0.1",
+        "size": "1",
+        "speaker": "vrrpd",
+        "number": "0",
+        "value": "sender_cpu_percent",
+        "measured": "0.1",
+    }
+    write_report(replace(found, scale=[], figures=[]), other := tmp_path / "other")
+    assert {path.name for path in other.iterdir()} == {HTML, CSV, MARKDOWN}
+
+
 def test_figures_that_cannot_be_had_are_noted_and_the_others_kept(tmp_path: Path) -> None:
     def fail() -> list[Figure]:
         raise RuntimeError("the machine failed:\nand said a lot")
@@ -119,7 +195,7 @@ def test_figures_that_cannot_be_had_are_noted_and_the_others_kept(tmp_path: Path
     kept = Figure("memory", "MB", vrrpd=Samples([1.0]))
     assert not one.keep_each({"IPVS": fail, "memory": lambda: [kept]})
     found = load(tmp_path)
-    assert [figure["name"] for figure in found.figures] == ["memory"]
+    assert [figure.name for figure in found.figures] == ["memory"]
     assert found.not_measured == ["IPVS: the machine failed:"]
 
 

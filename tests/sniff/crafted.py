@@ -11,7 +11,7 @@ from scapy.layers.vrrp import VRRP, VRRPv3
 from vrrpd.protocol.advert import Family
 from vrrpd.sniff.packets import Discarded, Heard, Packet, understand
 
-R1, R2 = "192.0.2.1", "192.0.2.2"
+R1, R2, R3 = "192.0.2.1", "192.0.2.2", "192.0.2.3"
 SECOND = 10**9
 
 

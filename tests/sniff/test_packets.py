@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 from scapy.layers.inet import IP
+from scapy.layers.inet6 import IPv6ExtHdrDestOpt, IPv6ExtHdrFragment, IPv6ExtHdrHopByHop, PadN, RouterAlert
 from scapy.layers.l2 import CookedLinux, Dot1Q, Ether
 from scapy.packet import Raw
 
@@ -22,8 +23,6 @@ from vrrpd.sniff.packets import Packet, Place, understand
 def test_bad_packets_have_the_reasons_that_the_daemon_counts(family: int) -> None:
     told = set()
     for reason, layers in bad_packets(Crafter(None, family)):  # type: ignore[arg-type]
-        if layers.fields.get("nh") == 60:
-            continue  # what is behind an extension header is not looked for
         frame = Packet(0, bytes(Ether(src="02:00:00:00:02:66") / layers))
         outcome = understand(frame)
         if reason is DropReason.VRRPV2 and family == 4:
@@ -119,3 +118,19 @@ def test_cooked_and_raw_captures_are_understood() -> None:
     assert str(heard(Packet(0, bytes(cooked), 113)).sender) == R1
     assert heard(Packet(0, bytes(cooked), 113)).sender.mac == "02:00:00:00:02:01"
     assert heard(Packet(0, bytes(ip), 101)).sender.mac == "00:00:00:00:00:00"
+
+
+@pytest.mark.parametrize(
+    ("first", "headers"),
+    [
+        (0, IPv6ExtHdrHopByHop(nh=112, options=[RouterAlert()])),
+        (0, IPv6ExtHdrHopByHop(nh=60) / IPv6ExtHdrDestOpt(nh=112, options=[PadN(optdata=bytes(12))])),
+        (44, IPv6ExtHdrFragment(nh=112, offset=0, m=0)),
+    ],
+)
+def test_an_advert_behind_extension_headers_is_heard_as_a_router_hears_it(first: int, headers: Any) -> None:
+    plain = advert("fe80::1", addrlist=["fe80::100"])
+    behind = packet("fe80::1", headers / Raw(plain.data[54:]), nh=first)
+    assert heard(behind) == heard(plain)
+    other = packet("fe80::1", IPv6ExtHdrHopByHop(nh=58) / Raw(bytes(8)), nh=0)
+    assert [understand(replace(one, data=one.data[:60])) for one in (behind, other)] == [None, None]

@@ -3,7 +3,7 @@
 import pytest
 from scapy.layers.vrrp import VRRPv3
 
-from tests.sniff.crafted import R1, R2, advert, advert_v2, heard, packet
+from tests.sniff.crafted import R1, R2, R3, advert, advert_v2, heard, packet
 from vrrpd.sniff.packets import Packet, Sender, understand
 from vrrpd.sniff.routers import SENDERS_MAX, ConflictKind, Reign, Router, Routers, time_with_two_masters
 
@@ -85,6 +85,13 @@ def test_time_with_two_masters_is_that_of_two_reigns() -> None:
     router = the_only(play(*packets)[0])
     assert router.two_masters == pytest.approx(1.5)
     assert time_with_two_masters(router.reigns) == pytest.approx(1.5)
+
+
+def test_time_with_three_masters_is_counted_once() -> None:
+    packets = [advert(source, at + late) for at in range(4) for source, late in ((R1, 0), (R2, 0.25), (R3, 0.5))]
+    router = the_only(play(*packets)[0])
+    assert router.two_masters == pytest.approx(3)
+    assert time_with_two_masters(router.reigns) == pytest.approx(3)
 
 
 def test_reigns_that_only_touch_do_not_overlap() -> None:

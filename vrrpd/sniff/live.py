@@ -11,11 +11,11 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import Final, Self
 
-from vrrpd.lan.capture import FILTER, SO_TIMESTAMPNS, TIMESPEC
-from vrrpd.net.filters import attach
-from vrrpd.protocol.advert import Family
+from vrrpd.lan.capture import SO_TIMESTAMPNS, TIMESPEC
+from vrrpd.net.filters import IF_EQUAL, LOAD_BYTE, LOAD_HALF, RETURN, Instruction, attach
+from vrrpd.protocol.advert import IP_PROTOCOL, Family
 from vrrpd.sniff.files import CaptureError
-from vrrpd.sniff.packets import Packet
+from vrrpd.sniff.packets import EXTENSIONS, Packet, upper_layer
 
 _ETH_P_ALL: Final = 0x0003
 _SOL_PACKET: Final = 263
@@ -27,9 +27,28 @@ _TP_STATUS_VLAN_TPID_VALID: Final = 1 << 6
 _AUXDATA: Final = struct.Struct("=IIIHHHH")
 """struct tpacket_auxdata: status, len, snaplen, mac, net, vlan_tci, vlan_tpid (include/uapi/linux/if_packet.h)."""
 _RECEIVE_BUFFER: Final = 4 << 20
+_NEIGHBOUR_ADVERTISEMENT: Final = 136
 _ARPHRD_ETHER: Final = 1
 _SIOCGIFHWADDR: Final = 0x8927
 _GROUP_MACS: Final = ("01005e000012", "333300000012")
+_FILTER: Final[list[Instruction]] = [
+    (LOAD_HALF, 0, 0, 12),  # the ethertype
+    (IF_EQUAL, 12, 0, 0x0806),  # ARP: accept
+    (IF_EQUAL, 0, 2, 0x0800),  # IPv4?
+    (LOAD_BYTE, 0, 0, 23),  # the protocol
+    (IF_EQUAL, 9, 10, IP_PROTOCOL),
+    (IF_EQUAL, 0, 9, 0x86DD),  # IPv6?
+    (LOAD_BYTE, 0, 0, 20),  # the next header
+    (IF_EQUAL, 6, 0, IP_PROTOCOL),
+    *(
+        (IF_EQUAL, 5 - number, 0, header) for number, header in enumerate(sorted(EXTENSIONS))
+    ),  # what follows is looked at
+    (IF_EQUAL, 0, 3, socket.IPPROTO_ICMPV6),
+    (LOAD_BYTE, 0, 0, 54),  # the ICMPv6 type
+    (IF_EQUAL, 0, 1, _NEIGHBOUR_ADVERTISEMENT),
+    (RETURN, 0, 0, 0xFFFF),
+    (RETURN, 0, 0, 0),
+]
 
 
 class LiveCapture:
@@ -53,7 +72,7 @@ class LiveCapture:
             raise CaptureError(
                 "capturing needs CAP_NET_RAW: run it as root, or read a file with -r that `tcpdump -w` has written"
             ) from error
-        attach(self._socket, FILTER)
+        attach(self._socket, _FILTER)
         self._socket.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
         self._socket.setsockopt(_SOL_PACKET, _PACKET_AUXDATA, 1)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
@@ -99,7 +118,7 @@ class LiveCapture:
                 if self._interface and self._interface not in _interfaces():
                     raise CaptureError(f"{self._interface} was removed") from error
                 return  # it comes back by itself
-            if address[3] == _ARPHRD_ETHER:
+            if address[3] == _ARPHRD_ETHER and not _is_other_ipv6(data):
                 yield _packet(data, ancillary, address[0])
 
     def close(self) -> None:
@@ -114,6 +133,11 @@ class LiveCapture:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _is_other_ipv6(data: bytes) -> bool:
+    """Whether it is an IPv6 packet that has extension headers and is no advert."""
+    return data[12:14] == b"\x86\xdd" and data[20] in EXTENSIONS and upper_layer(data)[0] != IP_PROTOCOL
 
 
 def _packet(data: bytes, ancillary: list[tuple[int, int, bytes]], interface: str) -> Packet:

@@ -32,6 +32,11 @@ _TAGS: Final = (b"\x81\x00", b"\x88\xa8")
 _ETHERTYPES: Final = {Family.IPV4: b"\x08\x00", Family.IPV6: b"\x86\xdd"}
 _FRAGMENT: Final = 0x3FFF
 """More fragments, and the offset."""
+_FRAGMENT_HEADER: Final = 44
+_FRAGMENT_6: Final = 0xFFF9
+"""In that header: the offset, and more fragments."""
+EXTENSIONS: Final = frozenset({0, _FRAGMENT_HEADER, 60})
+"""Headers of IPv6 that may stand before an advert: hop-by-hop, fragment, destination options."""
 _V2_HEADER: Final = 8
 _V2_AUTHENTICATION: Final = 8
 _CARP_SIZE: Final = 36
@@ -183,9 +188,29 @@ def _layer3(data: bytes) -> _Layer3 | None:
     if ethertype == _ETHERTYPES[Family.IPV4] and data[23:24] == bytes([IP_PROTOCOL]) and len(data) >= 34:
         fragment = bool(int.from_bytes(data[20:22]) & _FRAGMENT)
         return _Layer3(frame.source, IPv4Address(data[30:34]), data[22], fragment, frame.payload)
-    if ethertype == _ETHERTYPES[Family.IPV6] and data[20:21] == bytes([IP_PROTOCOL]) and len(data) >= 54:
-        return _Layer3(frame.source, Family.IPV6.address(data[38:54]), data[21], fragment=False, message=frame.payload)
+    if ethertype == _ETHERTYPES[Family.IPV6] and len(data) >= 54:
+        protocol, at, fragment = upper_layer(data)
+        if protocol == IP_PROTOCOL:
+            message = data[at : 54 + int.from_bytes(data[18:20])]
+            return _Layer3(frame.source, Family.IPV6.address(data[38:54]), data[21], fragment, message)
     return None
+
+
+def upper_layer(data: bytes) -> tuple[int, int, bool]:
+    """What is behind the extension headers of an IPv6 packet in Ethernet, which a router's kernel takes off.
+
+    Returns:
+        Its protocol (RFC 8200 section 4), where it begins, and whether it is a fragment.
+    """
+    protocol, at, fragment = data[20], 54, False
+    while protocol in EXTENSIONS and len(data) >= at + 8:
+        if protocol == _FRAGMENT_HEADER:
+            fragment = fragment or bool(int.from_bytes(data[at + 2 : at + 4]) & _FRAGMENT_6)
+            size = 8
+        else:
+            size = 8 + 8 * data[at + 1]
+        protocol, at = data[at], at + size
+    return protocol, at, fragment
 
 
 def _understood(packet: Packet, layer: _Layer3, place: Place, sender: Sender) -> Heard:

@@ -106,6 +106,7 @@ class Router:
         self._together = 0.0
         """Seconds for which there have been two, this time."""
         self._together_at = float("-inf")
+        self._counted_until = float("-inf")
         self.unlisted = 0
         """Adverts of senders beyond `SENDERS_MAX`."""
         self._last: Reign | None = None
@@ -220,11 +221,12 @@ class Router:
 
     def _overlap(self, reign: Reign) -> float:
         """Seconds since this master's last advert in which another one was master as well."""
-        most = 0.0
+        since, most = max(reign.last, self._counted_until), 0.0  # of three, two have counted for themselves
         for source in self.sources.values():
             other = source.reign
-            if other is not None and other is not reign and other.last > reign.last:
-                most = max(most, other.last - max(reign.last, other.start))
+            if other is not None and other is not reign and other.last - max(since, other.start) > most:
+                most = other.last - max(since, other.start)
+                self._counted_until = other.last
         return most
 
     def _contradictions(self, heard: Heard) -> list[Event]:
