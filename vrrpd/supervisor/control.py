@@ -7,6 +7,7 @@
 import contextlib
 import errno
 import json
+import logging
 import os
 import selectors
 import socket
@@ -15,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from msgspec.json import encode
+
+log = logging.getLogger(__name__)
 
 JSON = dict[str, Any]
 MODE = 0o600
@@ -116,6 +119,8 @@ class ControlServer:
         self.connections: dict[Connection, None] = {}
         """In the order in which they came."""
         self._listener = _listen(path)
+        self._spare = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+        """To hang up with where there is no further descriptor: who waits to be accepted would keep us awake."""
         selector.register(self._listener, selectors.EVENT_READ, self._accept)
 
     def close(self) -> None:
@@ -126,22 +131,33 @@ class ControlServer:
         with contextlib.suppress(OSError):  # its directory may be read-only by now
             self.path.unlink(missing_ok=True)  # first: once nobody listens, another vrrpd may put its own there
         self._listener.close()
+        os.close(self._spare)
 
     def abandon(self) -> None:
         """Close the descriptors in a forked child; the socket goes on in the parent."""
         self._listener.close()
+        os.close(self._spare)
         for connection in self.connections:
             connection.abandon()
 
     def _accept(self) -> None:
         try:
             sock, _ = self._listener.accept()
-        except OSError:
+        except OSError as error:
+            if error.errno in (errno.EMFILE, errno.ENFILE):
+                self._hang_up(error)
             return
         if len(self.connections) >= CONNECTIONS_MAX:
             first = next(iter(self.connections))
             next((client for client in self.connections if not client.asked), first).close()
         self.connections[Connection(self, sock)] = None
+
+    def _hang_up(self, error: OSError) -> None:
+        log.error("%s: hanging up on a client: %s; raise LimitNOFILE", self.path, error.strerror)
+        os.close(self._spare)
+        with contextlib.suppress(OSError):
+            self._listener.accept()[0].close()
+        self._spare = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
 
 
 def ask(path: Path, command: str, timeout: float = 10.0, **arguments: str) -> JSON:
