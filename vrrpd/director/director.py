@@ -448,6 +448,7 @@ class Director:
             async for _ in in_turns(reconciler.resync()):
                 pass
             self._tell_of_refusals()
+        self._belongings.note(reconciler.ours)  # what was refused before may be ours now
         if reconciler.drift > drift:
             log.warning("somebody had changed %d entries of ours; mended", reconciler.drift - drift)
 

@@ -131,6 +131,21 @@ def test_what_others_change_is_put_right_and_counted(one: Director) -> None:
     assert one.status()["ipvs"]["drift"] == 2
 
 
+def test_what_others_had_and_removed_is_ours_for_the_next_life_too(one: Director) -> None:
+    one.top = ["resync_interval = 1"]
+    one.ipvsadm("-A", "-t", f"{VIP}:80", "-s", "rr")
+    one.run_with(virtual_server(port=80), virtual_server(port=81))
+    assert one.weights(80) == {}
+    one.ipvsadm("-D", "-t", f"{VIP}:80")
+    eventually(lambda: one.weights(80) == {FIRST: 1, SECOND: 1}, "it can be had")
+    eventually(lambda: one.status()["ipvs"]["refused"] == [], "all is well")
+    assert one.status()["ipvs"]["drift"] == 0
+    one.kill()
+    one.run_with(virtual_server(port=80, weight=2), virtual_server(port=81))
+    assert one.status()["ipvs"]["refused"] == []
+    assert one.weights(80) == {FIRST: 2, SECOND: 2}
+
+
 def test_the_status_has_what_the_kernel_counts(one: Director) -> None:
     one.run_with(virtual_server(port=80, lvs_sched="mh", persistence_timeout=90))
     entry = one.entry()
