@@ -139,7 +139,8 @@ class Reconciler:
     def _mend(self, steps: Sequence[Step], refusals: list[Refusal]) -> int:
         refused = {place_of(refusal.step) for refusal in self.refusals}
         places = [place_of(step) for step in steps]
-        if not any(place in refused for place in places if place[0] is AddVirtualServer):  # now it can be had, as wanted
+        # What comes with a virtual server that was refused is none: nobody has taken it away.
+        if not any(place in refused for place in places if place[0] is AddVirtualServer):
             self.drift += sum(place not in refused for place in places)
         refusals += _refusals(self._apply(steps)) if steps else ()
         return len(steps)
