@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from vrrpd.config.blocks import REALS, SERVERS
 from vrrpd.config.problems import KeyPath, Refused, Report, shown
-from vrrpd.config.schema import Table, read_table
+from vrrpd.config.schema import Table, read_table, tables_of
 from vrrpd.config.service_keys import CHECKS, GROUP, REAL_SERVER, SORRY_SERVER, TIMING, VIRTUAL_SERVER
 from vrrpd.config.service_kinds import host
 from vrrpd.config.services import (
@@ -68,28 +68,15 @@ def read_virtual_servers(
         held: the virtual addresses of the file's instances.
     """
     reader = Reader(document, report, held)
-    found = [reader.read(raw, path) for path, raw in _tables(document.get(SERVERS, []), (SERVERS,), report)]
+    found = [
+        reader.read(raw, path) for path, raw in tables_of(document.get(SERVERS, []), VIRTUAL_SERVER, (SERVERS,), report)
+    ]
     return tuple(server for server in found if server)
-
-
-def _tables(raw: object, path: KeyPath, report: Report, title: str = "") -> list[tuple[KeyPath, Mapping[str, Any]]]:
-    """The tables of an array of them."""
-    title = title or f"[[{path[-1]}]]"
-    if isinstance(raw, dict):
-        report.add(path, "it is a single table", f"write {title}, with two brackets, for each")
-        return [(path, raw)]  # so that what is wrong in it is told as well
-    if not isinstance(raw, list):
-        report.add(path, f"{shown(raw)} is not a table", f"write {title}, with two brackets, for each")
-        return []
-    for index, each in enumerate(raw):
-        if not isinstance(each, dict):
-            report.add((*path, index), f"{shown(each)} is not a table", f"write {title} and its keys below it")
-    return [((*path, index), each) for index, each in enumerate(raw) if isinstance(each, dict)]
 
 
 def _read_groups(document: Mapping[str, Any], report: Report) -> dict[str, Members]:
     groups: dict[str, Members] = {}
-    for path, raw in _tables(document.get(GROUPS, []), (GROUPS,), report):
+    for path, raw in tables_of(document.get(GROUPS, []), GROUP, (GROUPS,), report):
         values = read_table(raw, GROUP, path, report)
         members = _members(raw.get("members"), (*path, "members"), report) if "members" in raw else ()
         name = values.get("name")
@@ -259,8 +246,7 @@ class Reader:
         inherited = {name: values[name] for name in _FOR_CHECKS if name in values}
         default = self._checks(raw["check"], inherited, (*path, "check")) if "check" in raw else ()
         found: dict[KeyPath, RealServerSettings] = {}
-        title = REAL_SERVER.title
-        for real_path, each in _tables(raw.get(REALS, []), (*path, REALS), self._report, title):
+        for real_path, each in tables_of(raw.get(REALS, []), REAL_SERVER, (*path, REALS), self._report):
             own = read_table(each, REAL_SERVER, real_path, self._report)
             checks = default
             if "check" in each:
