@@ -111,8 +111,9 @@ def test_consistent_hashing_says_nothing_of_a_failover() -> None:
 
 
 def test_a_program_that_is_not_there() -> None:
-    text = " ".join(said("quorum_up = '/no/such'", check='check = { type = "MISC", misc_path = "/bin/sh -c true" }'))
+    text = " ".join(said("quorum_up = '/no/such'\nquorum_down = '/bin'", check='check = { type = "MISC", misc_path = "/bin/sh -c true" }'))
     assert "/no/such is not there, or cannot be executed, at present" in text
+    assert "/bin is not there, or cannot be executed, at present" in text
     assert "/bin/sh is not" not in text
 
 

@@ -3,11 +3,10 @@
 Each rule is a function below; `_RULES` has the order in which they speak.
 """
 
-import os
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from vrrpd.config.findings import Finding, note, warning
+from vrrpd.config.findings import Finding, missing_programs, note, warning
 from vrrpd.config.host import Interfaces
 from vrrpd.config.model import Config, VrrpInstance
 from vrrpd.config.services import Masquerade, MiscCheck, PingCheck, TcpCheck, VirtualServerSettings
@@ -120,9 +119,7 @@ def _who_serves(server: VirtualServerSettings, _: _Host) -> Iterator[Finding]:
         yield note(server.name, "its scripts run as vrrpd does; let nobody else write to them")
     called = [command for real in real_servers for command in (real.notify_up, real.notify_down)]
     programs |= {command[0] for command in (*called, server.quorum_up, server.quorum_down) if command}
-    for program in sorted(programs):
-        if not os.access(program, os.X_OK):
-            yield warning(server.name, f"{program} is not there, or cannot be executed, at present")
+    yield from missing_programs(server.name, programs)
     if server.protocol is not Protocol.UDP and any(
         real.checks and all(isinstance(check, PingCheck) for check in real.checks) for real in real_servers
     ):
