@@ -267,7 +267,8 @@ def test_a_wrong_key_of_a_virtual_server(line: str, complaint: str) -> None:
     ("line", "complaint"),
     [
         ("weight = 65536", "weight: 65536 is out of range; use 0-65535"),
-        ("lthreshold = 9", "lthreshold: it is more than uthreshold, 0"),
+        ("lthreshold = 9", "lthreshold: it means nothing without uthreshold; add that one"),
+        ("lthreshold = 9\nuthreshold = 8", "lthreshold: it is more than uthreshold, 8; use at most 8"),
         ('notify_up = "x"', "does not begin with an absolute path"),
         ('address = "2001:db8::1"', "is IPv6, and the virtual server is not"),
         ('address = "0.0.0.0"', "is not the address of a host"),

@@ -45,6 +45,7 @@ address = "198.51.100.11"
         ('lvs_method = "DR"', "1 real server, programmed whoever is master"),
         ('lvs_method = "DR"', "must have 192.0.2.100 on lo, and be silent about it"),
         ('lvs_method = "DR"', 'established connections end with a failover; with "mh" they survive it'),
+        ('lvs_method = "DR"\nlvs_sched = "sh"', "unless both kernels got their real servers in the same order"),
         ('address = "192.0.2.99"\nport = 80', "no [[vrrp_instance]] and no interface has 192.0.2.99"),
         ("fwmark = 7", "serves what the firewall of this host marks with 7"),
         ("quorum = 2", "the weights come to 1: a quorum of 2 is never reached"),
@@ -110,8 +111,16 @@ def test_consistent_hashing_says_nothing_of_a_failover() -> None:
     assert "failover" not in " ".join(said('lvs_method = "DR"', 'lvs_sched = "mh"'))
 
 
+def test_an_address_with_several_ports_is_named_once() -> None:
+    group = '[[virtual_server_group]]\nname = "g"\nmembers = ["192.0.2.99 80", "192.0.2.99 81"]\n'
+    text = f'{BASE}\n{group}[[virtual_server]]\nvirtual_server_group = "g"\nlvs_method = "DR"\n'
+    found = " ".join(map(str, findings(parse(text, "vrrpd.toml"), {})))
+    assert "no interface has 192.0.2.99:" in found
+
+
 def test_a_program_that_is_not_there() -> None:
-    text = " ".join(said("quorum_up = '/no/such'\nquorum_down = '/bin'", check='check = { type = "MISC", misc_path = "/bin/sh -c true" }'))
+    check = 'check = { type = "MISC", misc_path = "/bin/sh -c true" }'
+    text = " ".join(said("quorum_up = '/no/such'\nquorum_down = '/bin'", check=check))
     assert "/no/such is not there, or cannot be executed, at present" in text
     assert "/bin is not there, or cannot be executed, at present" in text
     assert "/bin/sh is not" not in text

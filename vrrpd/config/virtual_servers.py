@@ -252,9 +252,11 @@ class Reader:
             if "check" in each:
                 mine = inherited | {name: own[name] for name in _FOR_CHECKS if name in own}
                 checks = self._checks(each["check"], mine, (*real_path, "check"))
-            if own.get("lthreshold", 0) > own.get("uthreshold", 0):
-                wrong = f"it is more than uthreshold, {own.get('uthreshold', 0)}"
-                self._report.add((*real_path, "lthreshold"), wrong, "use less than uthreshold")
+            if own.get("lthreshold") and not own.get("uthreshold"):
+                self._report.add((*real_path, "lthreshold"), "it means nothing without uthreshold", "add that one")
+            elif own.get("lthreshold", 0) > own.get("uthreshold", 0):
+                wrong = f"it is more than uthreshold, {own['uthreshold']}"
+                self._report.add((*real_path, "lthreshold"), wrong, f"use at most {own['uthreshold']}")
             if "address" not in own:
                 continue
             found[real_path] = RealServerSettings(

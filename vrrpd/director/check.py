@@ -12,7 +12,7 @@ from vrrpd.config.model import Config, VrrpInstance
 from vrrpd.config.services import Masquerade, MiscCheck, PingCheck, TcpCheck, VirtualServerSettings
 from vrrpd.director.masquerade import masqueraded
 from vrrpd.director.service import is_served_by
-from vrrpd.ipvs.model import CONSISTENT, FirewallMark, Method, Protocol
+from vrrpd.ipvs.model import FirewallMark, Method, Protocol, Scheduler
 from vrrpd.protocol.advert import Family, IPAddress
 
 
@@ -162,11 +162,11 @@ def _direct(server: VirtualServerSettings, _: _Host) -> Iterator[Finding]:
         f"each real server must have {addresses} on lo, and be silent about it: arp_ignore = 1, arp_announce = 2 "
         "(docs/realserver.md)",
     )
-    if server.protocol is Protocol.TCP and server.scheduler not in CONSISTENT:
-        yield note(
-            server.name,
-            f'lvs_sched = "{server.scheduler}": established connections end with a failover; with "mh" they survive it',
-        )
+    if server.protocol is Protocol.TCP and server.scheduler is not Scheduler.MH:
+        lost = "established connections end with a failover"
+        if server.scheduler is Scheduler.SH:  # the kernel deals its buckets out in that order
+            lost += " unless both kernels got their real servers in the same order"
+        yield note(server.name, f'lvs_sched = "{server.scheduler}": {lost}; with "mh" they survive it')
 
 
 def _rest(server: VirtualServerSettings, host: _Host) -> Iterator[Finding]:
