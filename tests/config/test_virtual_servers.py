@@ -369,6 +369,8 @@ def test_a_group_may_have_several_ports_with_dr() -> None:
         group + '[[virtual_server]]\nvirtual_server_group = "g"\nlvs_method = "DR"\n' + REAL + "port = 80"
     )
     assert "DR does not map port 80, 443 to 80" in only
+    as_keepalived_has_it = 'virtual_server_group = "g"\nlvs_method = "DR"\n' + REAL + "port = 0"
+    assert server(group + "[[virtual_server]]\n" + as_keepalived_has_it) == found
 
 
 def test_one_group_of_marks_in_both_families() -> None:

@@ -361,8 +361,10 @@ class Reader:
             version = real.address.version
             wrong = f"{real.address} is IPv{version}, and the virtual server is not"
             self._report.add((*path, "address"), wrong, "use one family, or TUN")
-        port = real.port if real.port >= 0 else (min(ports) if len(ports) == 1 else 0)
-        if real.method is not Method.NAT and real.port >= 0 and ports != {real.port}:
+        # Without translation 0, which keepalived has to write, is what it is without a port.
+        said = real.port >= 0 if real.method is Method.NAT else real.port > 0
+        port = real.port if said else (min(ports) if len(ports) == 1 else 0)
+        if real.method is not Method.NAT and said and ports != {real.port}:
             virtual = ", ".join(map(str, sorted(ports)))
             wrong = f"{real.method.name} does not map port {virtual} to {real.port}"
             self._report.add((*path, "port"), wrong, f"remove it: {_NAT_ONLY}")
