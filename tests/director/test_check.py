@@ -85,6 +85,7 @@ def test_a_virtual_address_in_their_network_is_their_gateway() -> None:
     base = BASE.replace('["192.0.2.100/24"]', '["192.0.2.100/24", "198.51.100.1/24"]')
     text = " ".join(said(base=base))
     assert "the virtual address in their network must be their gateway" in text
+    assert "clients in that network get no answer" in text
     assert "masqueraded" not in text
 
 

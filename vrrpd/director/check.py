@@ -143,7 +143,8 @@ def _replies(server: VirtualServerSettings, host: _Host) -> Iterator[Finding]:
     elif server.addresses:
         yield note(
             server.name,
-            "real servers see the clients' addresses; the virtual address in their network must be their gateway",
+            "real servers see the clients' addresses; the virtual address in their network must be their gateway, and "
+            "clients in that network get no answer (masquerade = true: they do)",
         )
     if any(Family.of(real.address) is Family.IPV6 for real in server.real_servers):
         yield note(
