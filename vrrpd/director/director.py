@@ -225,7 +225,7 @@ class Director:
             "virtual_servers": Raw(b"[" + b",".join(encoded) + b"]"),
             "ipvs": {
                 "errors": [*self._errors.values()],
-                "drift": self._reconciler.drift if self._reconciler else 0,
+                "drift": self._host.drift + (self._reconciler.drift if self._reconciler else 0),
                 "refused": [*map(str, refusals)],
                 "sysctls_missing": self._host.missing,
                 "draining": len(self._draining),
