@@ -107,6 +107,18 @@ address = "198.51.100.11"
     said_first, *_ = findings(parse(text, "vrrpd.toml"), own)
     assert "programmed while VI_1 is MASTER here, since this host is a real server" in str(said_first)
 
+    def warned(*addresses: str, tells_of_others: bool) -> list[str]:
+        found = tuple(HostAddress(ip_interface(address)) for address in addresses)
+        here = {"lo": Interface(addresses=found[1:]), "eth0": Interface(True, found[:1], 1500, tells_of_others)}
+        said = findings(parse(text, "vrrpd.toml"), here)
+        return [str(each) for each in said if "this host is a real server, and" in str(each)]
+
+    lost, telling = warned("198.51.100.11/24", tells_of_others=True)
+    assert "lo has no 192.0.2.100: as a BACKUP it takes no packets" in lost
+    assert "answers ARP for it as a BACKUP, too, on eth0: set net.ipv4.conf.all.arp_ignore = 1" in telling
+    assert warned("198.51.100.11/24", "192.0.2.100/32", tells_of_others=False) == []
+    assert warned("198.51.100.12/24", tells_of_others=True) == []
+
 
 def test_consistent_hashing_says_nothing_of_a_failover() -> None:
     assert "failover" not in " ".join(said('lvs_method = "DR"', 'lvs_sched = "mh"'))

@@ -33,6 +33,8 @@ class _Host(NamedTuple):
     instances: tuple[VrrpInstance, ...]
     own: frozenset[IPAddress]
     """Addresses of the host."""
+    telling: tuple[str, ...]
+    """Interfaces with an IPv4 address that tell of others' addresses by ARP."""
     held: frozenset[IPAddress]
     """All that it has or may hold."""
     hidden: frozenset[IPAddress]
@@ -45,6 +47,12 @@ class _Host(NamedTuple):
         return cls(
             config.instances,
             frozenset(entry.address for entry in present if not entry.ours),
+            tuple(
+                name
+                for name, interface in interfaces.items()
+                if interface.tells_of_others
+                and any(entry.address.version == 4 and not entry.address.is_loopback for entry in interface.addresses)
+            ),
             frozenset(entry.address for entry in present) | {vip.address for vip in virtual},
             masqueraded(config.virtual_servers, [vip.interface_address for vip in virtual]),
         )
@@ -170,6 +178,25 @@ def _direct(server: VirtualServerSettings, _: _Host) -> Iterator[Finding]:
         yield note(server.name, f'lvs_sched = "{server.scheduler}": {lost}; with "mh" they survive it')
 
 
+def _real_server_here(server: VirtualServerSettings, host: _Host) -> Iterator[Finding]:
+    """As a BACKUP it takes what the master forwards to it, and says nothing."""
+    if not is_served_by(server, host.own):
+        return
+    lost = [str(address) for address in server.addresses if address not in host.own]
+    if lost:
+        yield warning(
+            server.name,
+            f"this host is a real server, and lo has no {', '.join(lost)}: as a BACKUP it takes no packets of the "
+            "master's (docs/realserver.md)",
+        )
+    if host.telling and any(address.version == 4 for address in server.addresses):
+        yield warning(
+            server.name,
+            f"this host is a real server, and answers ARP for it as a BACKUP, too, on {', '.join(host.telling)}: set "
+            "net.ipv4.conf.all.arp_ignore = 1 and arp_announce = 2 (docs/realserver.md)",
+        )
+
+
 def _rest(server: VirtualServerSettings, host: _Host) -> Iterator[Finding]:
     if server.ha_suspend and not _holders(server, host):
         yield warning(server.name, "ha_suspend has no effect: no [[vrrp_instance]] has an address of it")
@@ -186,4 +213,4 @@ def _rest(server: VirtualServerSettings, host: _Host) -> Iterator[Finding]:
         )
 
 
-_RULES = (_summary, _nobody_holds_it, _who_serves, _replies, _direct, _rest)
+_RULES = (_summary, _nobody_holds_it, _who_serves, _replies, _direct, _real_server_here, _rest)
