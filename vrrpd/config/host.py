@@ -1,5 +1,6 @@
 """What the checks need to know of the host: its interfaces and their addresses."""
 
+import contextlib
 from ipaddress import IPv4Interface, IPv6Interface, ip_interface
 from pathlib import Path
 
@@ -79,8 +80,11 @@ def present_interfaces() -> Interfaces:
 
 def _setting(interface: str, name: str) -> int:
     """What counts is the higher one of the interface's and that of all (ip-sysctl.rst)."""
-    found = [_CONF / which / name for which in ("all", interface)]
-    return max(int(path.read_text(encoding="ascii")) if path.exists() else 0 for path in found)
+    found = [0]
+    for which in ("all", interface):
+        with contextlib.suppress(OSError):  # it may be gone by now
+            found.append(int((_CONF / which / name).read_text(encoding="ascii")))
+    return max(found)
 
 
 def _usable(flags: int) -> bool:
