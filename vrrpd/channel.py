@@ -212,9 +212,10 @@ class Inbox:
             end = _LENGTH.size + length
             if len(self._pending) < end:
                 return
-            body = bytes(self._pending[_LENGTH.size : end])
+            with memoryview(self._pending)[_LENGTH.size : end] as body:  # a status may have 20 MB: no copy of it
+                message = pickle.loads(body)  # noqa: S301 - from our own process, over a socket pair nobody else has
             del self._pending[:end]
-            yield pickle.loads(body)  # noqa: S301 - from our own process, over a socket pair nobody else has
+            yield message
 
 
 def first_message(channel: socket.socket, inbox: Inbox) -> Message | None:

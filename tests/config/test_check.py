@@ -57,6 +57,10 @@ def test_programs_that_are_tracked_or_not() -> None:
     ]
 
 
+def test_a_program_to_notify_that_is_a_directory() -> None:
+    assert "/bin is not there, or cannot be executed, at present" in warned(instance(extra='notify = "/bin"'), ETH0)
+
+
 def test_weights_move_no_owner() -> None:
     script = '[[vrrp_script]]\nname = "a"\nscript = "/bin/true"\nweight = -20\n'
     owner = instance(extra='priority = 255\ntrack_script = ["a"]')

@@ -81,7 +81,7 @@ def test_all_errors_are_told_at_once_in_the_order_of_the_file() -> None:
             2,
             "vrrp_instance",
             "it is a single table",
-            "write [[vrrp_instance]], with two brackets, for each instance",
+            "write [[vrrp_instance]], with two brackets, for each",
         ),
         ("vrrp_instance = 1", 1, "vrrp_instance", "1 is not a table", "write [[vrrp_instance]] and its keys below it"),
         (
@@ -152,9 +152,6 @@ def test_a_file_that_has_no_end() -> None:
 
 def test_a_single_table_is_checked_all_the_same() -> None:
     assert said(BASE.replace("[[vrrp_instance]]", "[vrrp_instance]").replace("51", "0")) == [
-        (
-            "vrrpd.toml:3: vrrp_instance: it is a single table; write [[vrrp_instance]], with two brackets, for each "
-            "instance"
-        ),
+        "vrrpd.toml:3: vrrp_instance: it is a single table; write [[vrrp_instance]], with two brackets, for each",
         "vrrpd.toml:6: vrrp_instance.virtual_router_id: 0 is out of range; use 1-255",
     ]

@@ -43,11 +43,24 @@ port = 0
 """
 
 
+PORTS = """\
+[[virtual_server_group]]
+name = "g"
+members = ["192.0.2.100 80", "192.0.2.100 443", "fwmark 9"]
+[[virtual_server]]
+virtual_server_group = "g"
+lvs_method = "DR"
+sorry_server = { address = "198.51.100.99" }
+[[virtual_server.real_server]]
+address = "198.51.100.1"
+"""
+
+
 def again(config: Config) -> Config:
     return parse(as_toml(config), "shown")
 
 
-@pytest.mark.parametrize("text", [MINIMAL, EVERYTHING, SERVICES, GROUPS])
+@pytest.mark.parametrize("text", [MINIMAL, EVERYTHING, SERVICES, GROUPS, PORTS])
 def test_a_file_that_is_shown_is_loaded_equal(text: str) -> None:
     config = parse(text, "vrrpd.toml")
     assert again(config) == config

@@ -106,7 +106,11 @@ def test_programs_and_their_weights() -> None:
         ),
         (
             f"vrrp_script = 5\n{INSTANCE}",
-            "1: vrrp_script: 5 is no list of tables; write [[vrrp_script]] and its keys below it",
+            "1: vrrp_script: 5 is not a table; write [[vrrp_script]] and its keys below it",
+        ),
+        (
+            f'vrrp_script = {{ name = "a", script = "/bin/true" }}\n{INSTANCE}track_script = ["a"]\n',
+            "1: vrrp_script: it is a single table; write [[vrrp_script]], with two brackets, for each",
         ),
         (
             f'{SCRIPTS}user = "nobody"\n{INSTANCE}',

@@ -267,7 +267,8 @@ def test_a_wrong_key_of_a_virtual_server(line: str, complaint: str) -> None:
     ("line", "complaint"),
     [
         ("weight = 65536", "weight: 65536 is out of range; use 0-65535"),
-        ("lthreshold = 9", "lthreshold: it is more than uthreshold, 0"),
+        ("lthreshold = 9", "lthreshold: it means nothing without uthreshold; add that one"),
+        ("lthreshold = 9\nuthreshold = 8", "lthreshold: it is more than uthreshold, 8; use at most 8"),
         ('notify_up = "x"', "does not begin with an absolute path"),
         ('address = "2001:db8::1"', "is IPv6, and the virtual server is not"),
         ('address = "0.0.0.0"', "is not the address of a host"),
@@ -368,6 +369,8 @@ def test_a_group_may_have_several_ports_with_dr() -> None:
         group + '[[virtual_server]]\nvirtual_server_group = "g"\nlvs_method = "DR"\n' + REAL + "port = 80"
     )
     assert "DR does not map port 80, 443 to 80" in only
+    as_keepalived_has_it = 'virtual_server_group = "g"\nlvs_method = "DR"\n' + REAL + "port = 0"
+    assert server(group + "[[virtual_server]]\n" + as_keepalived_has_it) == found
 
 
 def test_one_group_of_marks_in_both_families() -> None:

@@ -45,6 +45,7 @@ address = "198.51.100.11"
         ('lvs_method = "DR"', "1 real server, programmed whoever is master"),
         ('lvs_method = "DR"', "must have 192.0.2.100 on lo, and be silent about it"),
         ('lvs_method = "DR"', 'established connections end with a failover; with "mh" they survive it'),
+        ('lvs_method = "DR"\nlvs_sched = "sh"', "unless both kernels got their real servers in the same order"),
         ('address = "192.0.2.99"\nport = 80', "no [[vrrp_instance]] and no interface has 192.0.2.99"),
         ("fwmark = 7", "serves what the firewall of this host marks with 7"),
         ("quorum = 2", "the weights come to 1: a quorum of 2 is never reached"),
@@ -87,6 +88,7 @@ def test_a_virtual_address_in_their_network_is_their_gateway() -> None:
     base = BASE.replace('["192.0.2.100/24"]', '["192.0.2.100/24", "198.51.100.1/24"]')
     text = " ".join(said(base=base))
     assert "the virtual address in their network must be their gateway" in text
+    assert "clients in that network get no answer" in text
     assert "masqueraded" not in text
 
 
@@ -108,14 +110,35 @@ address = "198.51.100.11"
     said_first, *_ = findings(parse(text, "vrrpd.toml"), own)
     assert "programmed while VI_1 is MASTER here, since this host is a real server" in str(said_first)
 
+    def warned(*addresses: str, tells_of_others: bool) -> list[str]:
+        found = tuple(HostAddress(ip_interface(address)) for address in addresses)
+        here = {"lo": Interface(addresses=found[1:]), "eth0": Interface(True, found[:1], 1500, tells_of_others)}
+        said = findings(parse(text, "vrrpd.toml"), here)
+        return [str(each) for each in said if "this host is a real server, and" in str(each)]
+
+    lost, telling = warned("198.51.100.11/24", tells_of_others=True)
+    assert "lo has no 192.0.2.100: as a BACKUP it takes no packets" in lost
+    assert "answers ARP for it as a BACKUP, too, on eth0: set net.ipv4.conf.all.arp_ignore = 1" in telling
+    assert warned("198.51.100.11/24", "192.0.2.100/32", tells_of_others=False) == []
+    assert warned("198.51.100.12/24", tells_of_others=True) == []
+
 
 def test_consistent_hashing_says_nothing_of_a_failover() -> None:
     assert "failover" not in " ".join(said('lvs_method = "DR"', 'lvs_sched = "mh"'))
 
 
+def test_an_address_with_several_ports_is_named_once() -> None:
+    group = '[[virtual_server_group]]\nname = "g"\nmembers = ["192.0.2.99 80", "192.0.2.99 81"]\n'
+    text = f'{BASE}\n{group}[[virtual_server]]\nvirtual_server_group = "g"\nlvs_method = "DR"\n'
+    found = " ".join(map(str, findings(parse(text, "vrrpd.toml"), {})))
+    assert "no interface has 192.0.2.99:" in found
+
+
 def test_a_program_that_is_not_there() -> None:
-    text = " ".join(said("quorum_up = '/no/such'", check='check = { type = "MISC", misc_path = "/bin/sh -c true" }'))
+    check = 'check = { type = "MISC", misc_path = "/bin/sh -c true" }'
+    text = " ".join(said("quorum_up = '/no/such'\nquorum_down = '/bin'", check=check))
     assert "/no/such is not there, or cannot be executed, at present" in text
+    assert "/bin is not there, or cannot be executed, at present" in text
     assert "/bin/sh is not" not in text
 
 

@@ -6,7 +6,17 @@ from hypothesis import strategies as st
 from tests.director.services import KEY, VIP, place, real, settings
 from vrrpd.config.services import VirtualServerSettings
 from vrrpd.director.service import Health, Service, adopted, is_served_by
-from vrrpd.ipvs.model import FirewallMark, Flag, Method, Protocol, RealServer, Scheduler, ServiceAddress, virtual_server
+from vrrpd.ipvs.model import (
+    FirewallMark,
+    Flag,
+    Method,
+    Protocol,
+    RealServer,
+    Scheduler,
+    ServiceAddress,
+    Table,
+    virtual_server,
+)
 from vrrpd.protocol.advert import Family
 
 FAILED = Health(up=False)
@@ -116,6 +126,14 @@ def test_what_an_earlier_life_gave_connections_to_was_well() -> None:
     assert {key.address for key, health in found.items() if health.up} == {place(1).address, place(4).address}
     assert weights(Service(configured, adopted=found)) == {1: 1, 4: 0}
     assert adopted(configured, {}) == {}
+
+
+def test_those_who_replace_everybody_at_a_restart_do_not_wait_for_their_first_check() -> None:
+    before: Table = {KEY: virtual_server(KEY, (RealServer(place(1)), RealServer(place(2), weight=0)))}
+    assert adopted(settings(real(2), real(3)), before) == {}
+    sorry = real(1, checks=())
+    failed = adopted(settings(real(2), real(3), sorry_server=sorry), before)
+    assert [health.up for health in failed.values()] == [False, False]
 
 
 def test_each_member_of_a_group_gets_the_real_servers() -> None:

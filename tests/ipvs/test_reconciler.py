@@ -146,7 +146,7 @@ def test_what_others_have_stays_theirs_and_is_told_until_they_remove_it(theirs: 
     kernel.real.take(RemoveVirtualServer(HTTP))
     resync(reconciler)
     assert kernel.real.servers == wanted
-    assert (reconciler.refusals, reconciler.ours) == ((), {HTTP, DNS})
+    assert (reconciler.refusals, reconciler.ours, reconciler.drift) == ((), {HTTP, DNS}, 0)
 
 
 def test_what_others_have_put_there_meanwhile_is_not_touched() -> None:

@@ -45,7 +45,7 @@ def get(daemon: Vrrpd, path: str, host: str = "127.0.0.1", port: int = PORT, **h
             connection.request("GET", path, headers=headers)
             answer: HTTPResponse = connection.getresponse()
             return answer.status, answer.read().decode()
-        except ConnectionRefusedError:
+        except (ConnectionRefusedError, ConnectionResetError):  # the latter from one that is just leaving
             return 0, ""
         finally:
             connection.close()

@@ -3,11 +3,10 @@
 Each rule is a function below; `_RULES` has the order in which they speak.
 """
 
-import shutil
 from collections.abc import Iterator
 
 from vrrpd.config.addresses import link_local_of
-from vrrpd.config.findings import Finding, note, span, warning
+from vrrpd.config.findings import Finding, missing_programs, note, span, warning
 from vrrpd.config.host import HostAddress, Interface, Interfaces
 from vrrpd.config.model import Config, VirtualAddress, VrrpInstance
 from vrrpd.protocol.advert import ChecksumForm, Family, IPAddress, packet_size
@@ -40,8 +39,7 @@ def _scripts(config: Config) -> Iterator[Finding]:
         if script.name not in tracked:
             yield warning(what, "it never runs: no [[vrrp_instance]] has it in its track_script")
             continue
-        if not shutil.which(program):
-            yield warning(what, f"{program} is not there, or cannot be executed, at present")
+        yield from missing_programs(what, [program])
         if script.timeout > script.interval:
             yield note(what, f"a run that takes longer than interval, {script.interval:g} s, puts the next one off")
         yield note(what, "it runs as vrrpd does; let nobody else write to it")
@@ -64,6 +62,10 @@ def _election(instance: VrrpInstance, _: Interfaces) -> Iterator[Finding]:
         f"{who}: becomes master {silent} after the last advert of a silent master, {resigned} after one that resigns; "
         f"yields to a priority above {priority}, or to an equal one with a higher address",
     )
+
+
+def _notify(instance: VrrpInstance, _: Interfaces) -> Iterator[Finding]:
+    yield from missing_programs(instance.name, (instance.notify or ())[:1])
 
 
 def _preemption(instance: VrrpInstance, _: Interfaces) -> Iterator[Finding]:
@@ -221,6 +223,7 @@ def _without_network(vip: VirtualAddress, interface: Interface | None) -> bool:
 _RULES = (
     _election,
     _preemption,
+    _notify,
     _short_interval,
     _checksum_of_message,
     _generated_link_local,

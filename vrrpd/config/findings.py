@@ -1,5 +1,7 @@
 """What `vrrpd check` says, for someone on call who reads it at night."""
 
+import shutil
+from collections.abc import Iterable, Iterator
 from enum import StrEnum
 
 from msgspec import Struct
@@ -36,6 +38,13 @@ def note(instance: str, text: str) -> Finding:
 def warning(instance: str, text: str) -> Finding:
     """Something that will probably surprise."""
     return Finding(Level.WARNING, instance, text)
+
+
+def missing_programs(instance: str, programs: Iterable[str]) -> Iterator[Finding]:
+    """Those of the programs, absolute paths, that this host cannot execute."""
+    for program in sorted(set(programs)):
+        if not shutil.which(program):  # a directory is executable, too, for os.access
+            yield warning(instance, f"{program} is not there, or cannot be executed, at present")
 
 
 def span(interval: Centiseconds) -> str:

@@ -1,11 +1,14 @@
 """What the checks need to know of the host: its interfaces and their addresses."""
 
+import contextlib
 from ipaddress import IPv4Interface, IPv6Interface, ip_interface
+from pathlib import Path
 
 from msgspec import Struct
 
 from vrrpd.protocol.advert import IP_PROTOCOL, IPAddress
 
+_CONF = Path("/proc/sys/net/ipv4/conf")
 _IFF_UP_AND_RUNNING = 0x41
 _IFA_F_OPTIMISTIC = 0x04
 _IFA_F_DADFAILED = 0x08
@@ -35,6 +38,8 @@ class Interface(Struct, frozen=True):
     addresses: tuple[HostAddress, ...] = ()
     mtu: int = 1500
     """Bytes of an IP packet that leaves it unfragmented."""
+    tells_of_others: bool = False
+    """It answers ARP for IPv4 addresses of other interfaces, or asks with them (arp_ignore < 1, arp_announce < 2)."""
 
 
 Interfaces = dict[str, Interface]
@@ -63,10 +68,23 @@ def present_interfaces() -> Interfaces:
                 )
     return {
         link.get("IFLA_IFNAME"): Interface(
-            link["flags"] & _IFF_UP_AND_RUNNING == _IFF_UP_AND_RUNNING, tuple(addresses[index]), link.get("IFLA_MTU")
+            link["flags"] & _IFF_UP_AND_RUNNING == _IFF_UP_AND_RUNNING,
+            tuple(addresses[index]),
+            link.get("IFLA_MTU"),
+            _setting(link.get("IFLA_IFNAME"), "arp_ignore") < 1
+            or _setting(link.get("IFLA_IFNAME"), "arp_announce") < 2,
         )
         for index, link in links.items()
     }
+
+
+def _setting(interface: str, name: str) -> int:
+    """What counts is the higher one of the interface's and that of all (ip-sysctl.rst)."""
+    found = [0]
+    for which in ("all", interface):
+        with contextlib.suppress(OSError):  # it may be gone by now
+            found.append(int((_CONF / which / name).read_text(encoding="ascii")))
+    return max(found)
 
 
 def _usable(flags: int) -> bool:

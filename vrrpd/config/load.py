@@ -7,8 +7,8 @@ from typing import Any
 from vrrpd.config.addresses import Located, in_order_of_advert, read_addresses, refuse_too_many
 from vrrpd.config.conflicts import Draft, refuse_conflicts
 from vrrpd.config.model import Config, GarpSettings, VrrpInstance
-from vrrpd.config.problems import ConfigError, KeyPath, Problem, Report, shown
-from vrrpd.config.schema import INSTANCE, TOP, read_table, refuse_ipv4_only
+from vrrpd.config.problems import ConfigError, KeyPath, Problem, Report
+from vrrpd.config.schema import INSTANCE, TOP, read_table, refuse_ipv4_only, tables_of
 from vrrpd.config.services import VirtualServerSettings
 from vrrpd.config.syntax import is_keepalived, read
 from vrrpd.config.tracking import read_scripts, read_tracked, read_tracked_scripts
@@ -138,31 +138,16 @@ def _unreadable(path: Path, wrong: str, remedy: str) -> ConfigError:
     return ConfigError([Problem(str(path), None, "", wrong, remedy)])
 
 
-def _instance_tables(document: dict[str, Any], report: Report) -> list[tuple[KeyPath, object]]:
-    raw = document.get(_INSTANCES)
-    if isinstance(raw, list) and raw:
-        return [((_INSTANCES, index), each) for index, each in enumerate(raw)]
+def _instance_tables(document: dict[str, Any], report: Report) -> list[tuple[KeyPath, Mapping[str, Any]]]:
+    raw = document.get(_INSTANCES, [])
     if not document:
         report.add((), "the file has no keys", _ADD_INSTANCE)
-    elif (raw is None or raw == []) and document.get("virtual_server"):
-        return []
-    elif raw is None or raw == []:
+    elif raw == [] and not document.get("virtual_server"):
         report.add((_INSTANCES,), "there is no instance", _ADD_INSTANCE)
-    elif isinstance(raw, dict):
-        report.add(
-            (_INSTANCES,), "it is a single table", f"write {INSTANCE.title}, with two brackets, for each instance"
-        )
-        if not raw.keys().isdisjoint(INSTANCE.names):
-            return [((_INSTANCES,), raw)]
-    else:
-        report.add((_INSTANCES,), f"{shown(raw)} is not a table", f"write {INSTANCE.title} and its keys below it")
-    return []
+    return tables_of(raw, INSTANCE, (_INSTANCES,), report)
 
 
-def _draft(raw: object, path: KeyPath, report: Report, weights: Mapping[str, int] | None) -> Draft:
-    if not isinstance(raw, dict):
-        report.add(path, f"{shown(raw)} is not a table", f"write {INSTANCE.title} and its keys below it")
-        return Draft(path, {}, [])
+def _draft(raw: Mapping[str, Any], path: KeyPath, report: Report, weights: Mapping[str, int] | None) -> Draft:
     values = read_table(raw, INSTANCE, path, report)
     addresses: list[Located] = []
     if _TRACKED in raw:

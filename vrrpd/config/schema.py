@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from vrrpd.config import kinds
 from vrrpd.config.model import GarpForm, Handover
-from vrrpd.config.problems import KeyPath, Refused, Report
+from vrrpd.config.problems import KeyPath, Refused, Report, shown
 from vrrpd.config.service_kinds import command, host, hosts
 from vrrpd.config.services import NodeSettings
 from vrrpd.protocol.advert import ChecksumForm
@@ -246,6 +246,21 @@ def read_table(raw: Mapping[str, object], table: Table, path: KeyPath, report: R
         if key.name not in raw and key.name not in report.broken_keys:
             report.add((*path, key.name), "the key is missing", key.required)
     return values
+
+
+def tables_of(raw: object, table: Table, path: KeyPath, report: Report) -> list[tuple[KeyPath, Mapping[str, Any]]]:
+    """The tables of an array of them, and where each stands, unread; what is none goes to the report."""
+    if isinstance(raw, dict):
+        report.add(path, "it is a single table", f"write {table.title}, with two brackets, for each")
+        return [] if raw.keys().isdisjoint(table.names) else [(path, raw)]  # what is wrong in it is told as well
+    below = f"write {table.title} and its keys below it"
+    if not isinstance(raw, list):
+        report.add(path, f"{shown(raw)} is not a table", below)
+        return []
+    for index, each in enumerate(raw):
+        if not isinstance(each, dict):
+            report.add((*path, index), f"{shown(each)} is not a table", below)
+    return [((*path, index), each) for index, each in enumerate(raw) if isinstance(each, dict)]
 
 
 def refuse_ipv4_only(raw: Mapping[str, object], table: Table, path: KeyPath, report: Report) -> None:

@@ -196,5 +196,5 @@ class VirtualServerSettings(Struct, frozen=True):
 
     @property
     def addresses(self) -> tuple[IPAddress, ...]:
-        """What clients ask for; none for firewall marks."""
-        return tuple(key.address for key in self.keys if isinstance(key, ServiceAddress))
+        """What clients ask for, each once, whatever its ports; none for firewall marks."""
+        return tuple(dict.fromkeys(key.address for key in self.keys if isinstance(key, ServiceAddress)))

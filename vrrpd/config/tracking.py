@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 from vrrpd.config.model import TrackedInterface, TrackedScript, VrrpScript
 from vrrpd.config.problems import KeyPath, Refused, Report, shown
-from vrrpd.config.schema import SCRIPT, TRACKED, TRACKED_SCRIPT, Table, read_table
+from vrrpd.config.schema import SCRIPT, TRACKED, TRACKED_SCRIPT, Table, read_table, tables_of
 
 _SCRIPTS = "vrrp_script"
 
@@ -101,18 +101,11 @@ def read_scripts(raw: object, report: Report) -> tuple[tuple[VrrpScript, ...], d
 
     None in the place of the weights: the names of some could not be read.
     """
-    if not isinstance(raw, list):
-        report.add((_SCRIPTS,), f"{shown(raw)} is no list of tables", "write [[vrrp_script]] and its keys below it")
-        return (), None
+    tables = tables_of(raw, SCRIPT, (_SCRIPTS,), report)
     scripts: list[VrrpScript] = []
     weights: dict[str, int] = {}
-    nameless = False
-    for index, entry in enumerate(raw):
-        path: KeyPath = (_SCRIPTS, index)
-        if not isinstance(entry, dict):
-            report.add(path, f"{shown(entry)} is not a table", "write [[vrrp_script]] and its keys below it")
-            nameless = True
-            continue
+    nameless = len(tables) < (len(raw) if isinstance(raw, list) else 1)
+    for path, entry in tables:
         values = read_table(entry, SCRIPT, path, report)
         name, weight = values.get("name"), values.pop("weight", 0)
         if name is None:

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from vrrpd.config.blocks import REALS, SERVERS
 from vrrpd.config.problems import KeyPath, Refused, Report, shown
 from vrrpd.config.proxied import refuse_proxied
-from vrrpd.config.schema import Table, read_table
+from vrrpd.config.schema import Table, read_table, tables_of
 from vrrpd.config.service_keys import CHECKS, GROUP, REAL_SERVER, SORRY_SERVER, TIMING, VIRTUAL_SERVER
 from vrrpd.config.service_kinds import host
 from vrrpd.config.services import (
@@ -70,28 +70,15 @@ def read_virtual_servers(
         held: the virtual addresses of the file's instances.
     """
     reader = Reader(document, report, held)
-    found = [reader.read(raw, path) for path, raw in _tables(document.get(SERVERS, []), (SERVERS,), report)]
+    found = [
+        reader.read(raw, path) for path, raw in tables_of(document.get(SERVERS, []), VIRTUAL_SERVER, (SERVERS,), report)
+    ]
     return tuple(server for server in found if server)
-
-
-def _tables(raw: object, path: KeyPath, report: Report, title: str = "") -> list[tuple[KeyPath, Mapping[str, Any]]]:
-    """The tables of an array of them."""
-    title = title or f"[[{path[-1]}]]"
-    if isinstance(raw, dict):
-        report.add(path, "it is a single table", f"write {title}, with two brackets, for each")
-        return [(path, raw)]  # so that what is wrong in it is told as well
-    if not isinstance(raw, list):
-        report.add(path, f"{shown(raw)} is not a table", f"write {title}, with two brackets, for each")
-        return []
-    for index, each in enumerate(raw):
-        if not isinstance(each, dict):
-            report.add((*path, index), f"{shown(each)} is not a table", f"write {title} and its keys below it")
-    return [((*path, index), each) for index, each in enumerate(raw) if isinstance(each, dict)]
 
 
 def _read_groups(document: Mapping[str, Any], report: Report) -> dict[str, Members]:
     groups: dict[str, Members] = {}
-    for path, raw in _tables(document.get(GROUPS, []), (GROUPS,), report):
+    for path, raw in tables_of(document.get(GROUPS, []), GROUP, (GROUPS,), report):
         values = read_table(raw, GROUP, path, report)
         members = _members(raw.get("members"), (*path, "members"), report) if "members" in raw else ()
         name = values.get("name")
@@ -262,16 +249,17 @@ class Reader:
         inherited = {name: values[name] for name in _FOR_CHECKS if name in values}
         default = self._checks(raw["check"], inherited, (*path, "check")) if "check" in raw else ()
         found: dict[KeyPath, RealServerSettings] = {}
-        title = REAL_SERVER.title
-        for real_path, each in _tables(raw.get(REALS, []), (*path, REALS), self._report, title):
+        for real_path, each in tables_of(raw.get(REALS, []), REAL_SERVER, (*path, REALS), self._report):
             own = read_table(each, REAL_SERVER, real_path, self._report)
             checks = default
             if "check" in each:
                 mine = inherited | {name: own[name] for name in _FOR_CHECKS if name in own}
                 checks = self._checks(each["check"], mine, (*real_path, "check"))
-            if own.get("lthreshold", 0) > own.get("uthreshold", 0):
-                wrong = f"it is more than uthreshold, {own.get('uthreshold', 0)}"
-                self._report.add((*real_path, "lthreshold"), wrong, "use less than uthreshold")
+            if own.get("lthreshold") and not own.get("uthreshold"):
+                self._report.add((*real_path, "lthreshold"), "it means nothing without uthreshold", "add that one")
+            elif own.get("lthreshold", 0) > own.get("uthreshold", 0):
+                wrong = f"it is more than uthreshold, {own['uthreshold']}"
+                self._report.add((*real_path, "lthreshold"), wrong, f"use at most {own['uthreshold']}")
             if "address" not in own:
                 continue
             found[real_path] = RealServerSettings(
@@ -377,8 +365,10 @@ class Reader:
             version = real.address.version
             wrong = f"{real.address} is IPv{version}, and the virtual server is not"
             self._report.add((*path, "address"), wrong, "use one family, or TUN")
-        port = real.port if real.port >= 0 else (min(ports) if len(ports) == 1 else 0)
-        if not real.method.maps_ports and real.port >= 0 and ports != {real.port}:
+        # Without translation 0, which keepalived has to write, is what it is without a port.
+        said = real.port >= 0 if real.method.maps_ports else real.port > 0
+        port = real.port if said else (min(ports) if len(ports) == 1 else 0)
+        if not real.method.maps_ports and said and ports != {real.port}:
             virtual = ", ".join(map(str, sorted(ports)))
             wrong = f"{real.method.name} does not map port {virtual} to {real.port}"
             self._report.add((*path, "port"), wrong, f"remove it: {_MAPS_PORTS}")

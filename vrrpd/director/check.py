@@ -3,11 +3,10 @@
 Each rule is a function below; `_RULES` has the order in which they speak.
 """
 
-import os
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from vrrpd.config.findings import Finding, note, warning
+from vrrpd.config.findings import Finding, missing_programs, note, warning
 from vrrpd.config.host import Interfaces
 from vrrpd.config.model import Config, VrrpInstance
 from vrrpd.config.services import (
@@ -21,7 +20,7 @@ from vrrpd.config.services import (
 )
 from vrrpd.director.masquerade import masqueraded
 from vrrpd.director.service import is_served_by
-from vrrpd.ipvs.model import CONSISTENT, FirewallMark, Method, Protocol, ServiceAddress
+from vrrpd.ipvs.model import FirewallMark, Method, Protocol, Scheduler, ServiceAddress
 from vrrpd.protocol.advert import Family, IPAddress
 
 PRIVILEGED = 1024
@@ -45,6 +44,8 @@ class _Host(NamedTuple):
     instances: tuple[VrrpInstance, ...]
     own: frozenset[IPAddress]
     """Addresses of the host."""
+    telling: tuple[str, ...]
+    """Interfaces with an IPv4 address that tell of others' addresses by ARP."""
     held: frozenset[IPAddress]
     """All that it has or may hold."""
     hidden: frozenset[IPAddress]
@@ -57,6 +58,12 @@ class _Host(NamedTuple):
         return cls(
             config.instances,
             frozenset(entry.address for entry in present if not entry.ours),
+            tuple(
+                name
+                for name, interface in interfaces.items()
+                if interface.tells_of_others
+                and any(entry.address.version == 4 and not entry.address.is_loopback for entry in interface.addresses)
+            ),
             frozenset(entry.address for entry in present) | {vip.address for vip in virtual},
             masqueraded(config.virtual_servers, [vip.interface_address for vip in virtual]),
         )
@@ -131,9 +138,7 @@ def _who_serves(server: VirtualServerSettings, _: _Host) -> Iterator[Finding]:
         yield note(server.name, "its scripts run as vrrpd does; let nobody else write to them")
     called = [command for real in real_servers for command in (real.notify_up, real.notify_down)]
     programs |= {command[0] for command in (*called, server.quorum_up, server.quorum_down) if command}
-    for program in sorted(programs):
-        if not os.access(program, os.X_OK):
-            yield warning(server.name, f"{program} is not there, or cannot be executed, at present")
+    yield from missing_programs(server.name, programs)
     if server.protocol is not Protocol.UDP and any(
         real.checks and all(isinstance(check, PingCheck) for check in real.checks) for real in real_servers
     ):
@@ -157,7 +162,8 @@ def _replies(server: VirtualServerSettings, host: _Host) -> Iterator[Finding]:
     elif server.addresses:
         yield note(
             server.name,
-            "real servers see the clients' addresses; the virtual address in their network must be their gateway",
+            "real servers see the clients' addresses; the virtual address in their network must be their gateway, and "
+            "clients in that network get no answer (masquerade = true: they do)",
         )
     if any(Family.of(real.address) is Family.IPV6 for real in server.real_servers):
         yield note(
@@ -176,10 +182,29 @@ def _direct(server: VirtualServerSettings, _: _Host) -> Iterator[Finding]:
         f"each real server must have {addresses} on lo, and be silent about it: arp_ignore = 1, arp_announce = 2 "
         "(docs/realserver.md)",
     )
-    if server.protocol is Protocol.TCP and server.scheduler not in CONSISTENT:
-        yield note(
+    if server.protocol is Protocol.TCP and server.scheduler is not Scheduler.MH:
+        lost = "established connections end with a failover"
+        if server.scheduler is Scheduler.SH:  # the kernel deals its buckets out in that order
+            lost += " unless both kernels got their real servers in the same order"
+        yield note(server.name, f'lvs_sched = "{server.scheduler}": {lost}; with "mh" they survive it')
+
+
+def _real_server_here(server: VirtualServerSettings, host: _Host) -> Iterator[Finding]:
+    """As a BACKUP it takes what the master forwards to it, and says nothing."""
+    if not is_served_by(server, host.own):
+        return
+    lost = [str(address) for address in server.addresses if address not in host.own]
+    if lost:
+        yield warning(
             server.name,
-            f'lvs_sched = "{server.scheduler}": established connections end with a failover; with "mh" they survive it',
+            f"this host is a real server, and lo has no {', '.join(lost)}: as a BACKUP it takes no packets of the "
+            "master's (docs/realserver.md)",
+        )
+    if host.telling and any(address.version == 4 for address in server.addresses):
+        yield warning(
+            server.name,
+            f"this host is a real server, and answers ARP for it as a BACKUP, too, on {', '.join(host.telling)}: set "
+            "net.ipv4.conf.all.arp_ignore = 1 and arp_announce = 2 (docs/realserver.md)",
         )
 
 
@@ -214,4 +239,4 @@ def _rest(server: VirtualServerSettings, host: _Host) -> Iterator[Finding]:
         )
 
 
-_RULES = (_summary, _nobody_holds_it, _who_serves, _replies, _direct, _proxied, _rest)
+_RULES = (_summary, _nobody_holds_it, _who_serves, _replies, _direct, _real_server_here, _proxied, _rest)

@@ -240,7 +240,7 @@ class Director:
             "virtual_servers": Raw(b"[" + b",".join(encoded) + b"]"),
             "ipvs": {
                 "errors": [*self._errors.values(), *self._proxy.errors],
-                "drift": self._reconciler.drift if self._reconciler else 0,
+                "drift": self._host.drift + (self._reconciler.drift if self._reconciler else 0),
                 "refused": [*map(str, refusals)],
                 "sysctls_missing": self._host.missing,
                 "draining": len(self._draining),
@@ -466,6 +466,7 @@ class Director:
             async for _ in in_turns(reconciler.resync()):
                 pass
             self._tell_of_refusals()
+        self._belongings.note(reconciler.ours)  # what was refused before may be ours now
         if reconciler.drift > drift:
             log.warning("somebody had changed %d entries of ours; mended", reconciler.drift - drift)
 

@@ -34,6 +34,8 @@ class HostPreparation:
         self._fading: dict[IPAddress, float] = {}
         """Those that are to be masqueraded no more, and until when they are, on `time.monotonic`."""
         self._due = False
+        self.drift = 0
+        """Settings that others had changed, and times that they had our rules in the firewall."""
 
     def want(self, config: Config) -> None:
         """This is the configuration now; nothing is done yet."""
@@ -73,8 +75,8 @@ class HostPreparation:
             self._hidden = hidden
             self._hide()
 
-    def _set(self) -> None:
-        self._node.want(self._settings, self._belongings.write, may_write=self._policy is not NodeSettings.OFF)
+    def _set(self) -> int:
+        return self._node.want(self._settings, self._belongings.write, may_write=self._policy is not NodeSettings.OFF)
 
     def _hide(self) -> None:
         if not self._belongings.masquerade:
@@ -86,13 +88,14 @@ class HostPreparation:
             self._belongings.write()
 
     def resync(self) -> None:
-        """Look whether others have changed it, and mend that.
+        """Look whether others have changed it, mend that, and count it.
 
         Raises:
             MasqueradeError: clients cannot be masqueraded.
         """
-        self._set()
+        self.drift += self._set()
         if self._belongings.masquerade and self._masquerade.resync():
+            self.drift += 1
             log.warning("somebody had changed our rules in the firewall; mended")
 
     def leave(self) -> None:

@@ -66,8 +66,8 @@ class Node:
         self.missing: dict[str, str] = {}
         """Settings that could not be made, and why; told in the status."""
 
-    def want(self, settings: Mapping[str, str], remember: Callable[[], None], *, may_write: bool) -> None:
-        """Have the kernel so.
+    def want(self, settings: Mapping[str, str], remember: Callable[[], None], *, may_write: bool) -> int:
+        """Have the kernel so; returns how many settings were made that could have been before.
 
         Args:
             settings: by path.
@@ -75,6 +75,7 @@ class Node:
             may_write: False: only say what is missing.
         """
         missing: dict[str, str] = {}
+        made = 0
         for name, value in settings.items():
             path = PROC_SYS / name
             try:
@@ -91,6 +92,7 @@ class Node:
             except OSError as error:
                 missing[name] = f"cannot be set to {value}: {error.strerror}"
                 continue
+            made += name not in self.missing
             log.info("set %s to %s (was %s)", name.replace("/", "."), value, present)
         for name, why in missing.items():
             if self.missing.get(name) != why:
@@ -98,6 +100,7 @@ class Node:
                     "%s %s; run sysctl -w %s=%s", name.replace("/", "."), why, name.replace("/", "."), settings[name]
                 )
         self.missing = missing
+        return made
 
     def restore(self) -> None:
         """Put back what was there before."""

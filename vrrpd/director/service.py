@@ -176,9 +176,12 @@ def adopted(settings: VirtualServerSettings, present: Table) -> dict[RealServerK
         present: what the earlier life has left in the kernel.
     """
     found: dict[RealServerKey, Health] = {}
-    for key in settings.keys:
-        if key in present:
-            for real in settings.real_servers:
-                left = present[key].real_servers.get(programmed(key, real, 0).key)
-                found[real.key] = Health(up=left is not None and (left.weight > 0 or not real.weight))
+    for key in settings.keys & present.keys():
+        there = present[key].real_servers
+        serving = {place for place, real in there.items() if real.weight}
+        if serving and serving.isdisjoint(programmed(key, real, 0).key for real in settings.everybody):
+            continue  # all of them are replaced now, by some of whom nobody knows anything: they must not wait
+        for real in settings.real_servers:
+            left = there.get(programmed(key, real, 0).key)
+            found[real.key] = Health(up=left is not None and (left.weight > 0 or not real.weight))
     return found

@@ -138,7 +138,10 @@ class Reconciler:
 
     def _mend(self, steps: Sequence[Step], refusals: list[Refusal]) -> int:
         refused = {place_of(refusal.step) for refusal in self.refusals}
-        self.drift += sum(place_of(step) not in refused for step in steps)
+        places = [place_of(step) for step in steps]
+        # What comes with a virtual server that was refused is none: nobody has taken it away.
+        if not any(place in refused for place in places if place[0] is AddVirtualServer):
+            self.drift += sum(place not in refused for place in places)
         refusals += _refusals(self._apply(steps)) if steps else ()
         return len(steps)
 

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from msgspec.json import encode
+from msgspec.json import Encoder
 
 log = logging.getLogger(__name__)
 
@@ -24,6 +24,7 @@ MODE = 0o600
 REQUEST_MAX = 1 << 16
 CONNECTIONS_MAX = 256
 """Clients at a time. One more takes the place of one that has asked for nothing yet, or else of the first that came."""
+_ENCODER = Encoder()
 
 
 class ControlError(Exception):
@@ -47,12 +48,13 @@ class Connection:
 
     def answer(self, result: JSON) -> None:
         """Send the answer and hang up; a client that is gone already misses it."""
-        self._to_send = memoryview(encode(result) + b"\n")
+        self._to_send = memoryview(_ENCODER.encode_lines([result]))
         if self in self._server.connections:
             self._server.selector.register(self._socket, selectors.EVENT_WRITE, self._writable)
 
     def close(self) -> None:
         """Hang up."""
+        self._to_send = memoryview(b"")  # even an empty part of an answer keeps all of it, and a loop may keep us
         if self in self._server.connections:
             del self._server.connections[self]
             if self._socket in self._server.selector.get_map():

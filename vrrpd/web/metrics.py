@@ -116,7 +116,7 @@ def _ipvs(status: JSON) -> Iterator[Metric]:
     yield from (healthy, quorum)
     ipvs = status.get("ipvs", {})
     if "drift" in ipvs:
-        yield CounterMetricFamily("vrrpd_ipvs_drift", "Entries that somebody else had changed.", ipvs["drift"])
+        yield CounterMetricFamily("vrrpd_ipvs_drift", "What of ours somebody else had changed.", ipvs["drift"])
         yield GaugeMetricFamily("vrrpd_ipvs_refused", "Entries that the kernel refuses.", len(ipvs["refused"]))
         yield GaugeMetricFamily("vrrpd_ipvs_draining", "Real servers that are leaving.", ipvs["draining"])
         yield _histogram("vrrpd_ipvs_sync_seconds", "From a change to the kernel's answer.", ipvs["sync_seconds"])

@@ -125,10 +125,31 @@ def test_whatever_happens_meanwhile_the_kernel_gets_what_the_file_says_last(one:
 def test_what_others_change_is_put_right_and_counted(one: Director) -> None:
     one.top = ["resync_interval = 1"]
     one.run_with(virtual_server(port=80))
+    assert one.sysctl_value("net.ipv4.vs.conntrack") == "1"
+    assert one.status()["ipvs"]["drift"] == 0
+    one.host.sysctl("net.ipv4.vs.conntrack", 0)
     one.ipvsadm("-d", "-t", f"{VIP}:80", "-r", f"{FIRST}:80")
     one.ipvsadm("-e", "-t", f"{VIP}:80", "-r", f"{SECOND}:80", "-m", "-w", "7")
     eventually(lambda: one.weights(80) == {FIRST: 1, SECOND: 1}, "it is mended")
-    assert one.status()["ipvs"]["drift"] == 2
+    eventually(lambda: one.sysctl_value("net.ipv4.vs.conntrack") == "1", "so is the setting")
+    eventually(lambda: one.status()["ipvs"]["drift"] == 3, "all are counted")
+    one.host.run(["iptables-legacy", "-t", "nat", "-F", "POSTROUTING"])
+    eventually(lambda: one.status()["ipvs"]["drift"] == 4, "and our rules")
+
+
+def test_what_others_had_and_removed_is_ours_for_the_next_life_too(one: Director) -> None:
+    one.top = ["resync_interval = 1"]
+    one.ipvsadm("-A", "-t", f"{VIP}:80", "-s", "rr")
+    one.run_with(virtual_server(port=80), virtual_server(port=81))
+    assert one.weights(80) == {}
+    one.ipvsadm("-D", "-t", f"{VIP}:80")
+    eventually(lambda: one.weights(80) == {FIRST: 1, SECOND: 1}, "it can be had")
+    eventually(lambda: one.status()["ipvs"]["refused"] == [], "all is well")
+    assert one.status()["ipvs"]["drift"] == 0
+    one.kill()
+    one.run_with(virtual_server(port=80, weight=2), virtual_server(port=81))
+    assert one.status()["ipvs"]["refused"] == []
+    assert one.weights(80) == {FIRST: 2, SECOND: 2}
 
 
 def test_the_status_has_what_the_kernel_counts(one: Director) -> None:
