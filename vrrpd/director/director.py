@@ -14,6 +14,7 @@ from msgspec.json import encode
 from vrrpd.channel import Entered, Proxied, SetBurdens, SetProxied
 from vrrpd.config.model import Config
 from vrrpd.config.services import DRAIN_TIMEOUT, VirtualServerSettings
+from vrrpd.director import news
 from vrrpd.director.belongings import Belongings
 from vrrpd.director.checking import Checking, Place
 from vrrpd.director.debounce import Debounced
@@ -173,8 +174,9 @@ class Director:
         self._served_here |= self._find_ourselves(self._services[name] for name in had_quorum)
         self._checking.apply(config.virtual_servers, same, self._rests, self._health)
         for name, had in had_quorum.items():
-            if left.keys().isdisjoint(self._services[name].settings.keys):
-                self._quorum_changed(self._services[name], had=had)
+            service = self._services[name]
+            if had != service.has_quorum and left.keys().isdisjoint(service.settings.keys):
+                news.quorum_changed(self._notifier, service)
 
     def _served_before(self, settings: VirtualServerSettings) -> Service | None:
         """The virtual server that had its keys under another name, as when a group is renamed."""
@@ -221,9 +223,9 @@ class Director:
                 f"({entered.instance})", (*entered.notify, "INSTANCE", entered.instance, state, str(entered.priority))
             )
 
-    def hear_proxy(self, news: Proxied) -> None:
+    def hear_proxy(self, said: Proxied) -> None:
         """The proxy says how things are."""
-        self._proxy.hear(news)
+        self._proxy.hear(said)
 
     async def status(self) -> dict[str, Any]:
         """The part of `vrrpd status --json` that the director knows, as far as it is long encoded already."""
@@ -261,12 +263,7 @@ class Director:
         self._scripts.close()
         self._own.close()
         for service in self._services.values():
-            if service.settings.omega:
-                for real in service.settings.real_servers:
-                    if service.health[real.key].up:
-                        self._notifier.tell(service.settings.name, real.notify_down)
-                if service.has_quorum:
-                    self._notifier.tell(service.settings.name, service.settings.quorum_down)
+            news.ended(self._notifier, service)
         if reconciler := self._reconciler:
             self._reconcile(lambda: reconciler.want({}))
             self._belongings.note(reconciler.ours)
@@ -297,45 +294,26 @@ class Director:
         had, was_up = service.has_quorum, service.health[key].up
         if not service.hear(key, health):
             return
-        real = next(real for real in service.settings.real_servers if real.key == key)
-        where = f"{name}: {real.address} port {real.port}"
-        if health.up and not was_up:
-            log.info("%s is well", where)
-            self._notifier.tell(name, real.notify_up)
-        elif was_up and not health.up:
-            what = "gets weight 0" if real.inhibit_on_failure else "is taken out"
-            log.warning("%s fails and %s: %s", where, what, "; ".join(self._checking.found(place).reasons))
-            self._notifier.tell(name, real.notify_down)
-        self._quorum_changed(service, had=had)
+        if health.up != was_up:
+            real = next(real for real in service.settings.real_servers if real.key == key)
+            reasons = None if health.up else self._checking.found(place).reasons
+            news.real_server_changed(self._notifier, name, real, reasons)
         self._tables[name] = service.table()
         self._table.update(self._table_of(service))
         if had != service.has_quorum:
+            news.quorum_changed(self._notifier, service)
             self._weighing.soon()
         self._flushing.soon()
-
-    def _quorum_changed(self, service: Service, *, had: bool) -> None:
-        settings = service.settings
-        if had == service.has_quorum:
-            return
-        if service.has_quorum:
-            log.info("%s: the quorum is gained, weight %d", settings.name, service.weight)
-            self._notifier.tell(settings.name, settings.quorum_up)
-        else:
-            instead = f"; {settings.sorry_server.address} serves instead" if settings.sorry_server else ""
-            log.warning(
-                "%s: the quorum of %d is lost, weight %d%s", settings.name, settings.quorum, service.weight, instead
-            )
-            self._notifier.tell(settings.name, settings.quorum_down)
 
     def _weigh(self) -> None:
         """Tell what burdens the routers, if that is news."""
         self._weighing.begin()
         standings = self._scripts.standings
         found = burdens(self._config.instances, self._services.values(), standings, self._said.burdens)
-        news = SetBurdens(found, standings)
-        if news != self._said:
-            self._said = news
-            self._tell(news)
+        said = SetBurdens(found, standings)
+        if said != self._said:
+            self._said = said
+            self._tell(said)
 
     def _merge(self) -> None:
         self._table = {}
