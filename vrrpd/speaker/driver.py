@@ -301,7 +301,9 @@ class RouterDriver:
     def address_deleted(self, vip: Vip) -> None:
         """An address is gone from its interface; if we hold it, somebody deleted it."""
         if vip.held:
-            vip.held = False
+            # A renewal that came after the deletion, and before we heard of that, has made it anew. The monitor is deaf
+            # to renewals, so nobody would know that it is there.
+            self.vips.remove((vip.config.address,))
             self._put_back(vip)
 
     def addresses_arrived(self, vips: Iterable[Vip]) -> None:
