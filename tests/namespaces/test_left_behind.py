@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import time
 from collections.abc import Callable
 
 import pytest
@@ -17,6 +18,7 @@ from vrrpd.lan.hosts import Host
 from vrrpd.ledger import Ledger
 from vrrpd.net.addresses import ADDRESS_PROTOCOL
 from vrrpd.net.netlink import Batch, route_socket, transact
+from vrrpd.speaker.driver import RouterDriver
 from vrrpd.speaker.speaker import Speaker
 from vrrpd.speaker.vips import VirtualAddresses
 from vrrpd.supervisor.crashes import CRASHES_TOLERATED
@@ -99,3 +101,23 @@ def test_a_stop_in_a_crash_loop_looks_for_addresses_once_more(network: Network) 
     master.host.add_address(VIPS[4], proto=ADDRESS_PROTOCOL)
     assert master.stop() == 0
     assert not master.host.has_address(ip_of(VIPS[4]))
+
+
+@families
+def test_who_dies_while_it_resumes_leaves_the_addresses_to_the_next(
+    network: Network, monkeypatch: pytest.MonkeyPatch, family: int
+) -> None:
+    """Of speakers that die fast one after another, too, none begins as BACKUP."""
+    host, ledger, resumed = network.lan.host("r1"), Ledger(), []
+    config = parse(CONFIGURATION.format(VIPS[family]), "vrrpd.toml")
+    ledger.entry(config.instances[0].key).advertise(time.monotonic())
+
+    async def begin() -> None:
+        speaker = Speaker(asyncio.get_running_loop(), Begin(config, drained=False, burdens={}), ledger, lambda _: None)
+        speaker.start()
+        speaker.close()
+
+    monkeypatch.setattr(RouterDriver, "_resume", lambda _, advertised: resumed.append(advertised))
+    for _ in range(2):
+        host.call(lambda: uvloop.run(begin()))
+    assert len(resumed) == 2
