@@ -122,13 +122,13 @@ class LinkMonitor:
         try:
             messages = read(self._socket)
         except OSError:
-            return self._read_anew()
+            return self.read_anew()
         if self._lost:
-            return self._read_anew()
+            return self.read_anew()
         return [change for message in messages for change in self._take(message)]
 
-    def _read_anew(self) -> list["Link | InterfaceAddress"]:
-        """After events were lost. What cannot be dumped now is with the next event; until then the last is true."""
+    def read_anew(self) -> list["Link | InterfaceAddress"]:
+        """Dump everything and tell it. What cannot be dumped is, with the next event; until then the last is true."""
         before, links = self._everything(), set(self.links)
         # The old one stays open so long that the new one has another number: who waits on it sees that it changed.
         try:

@@ -171,8 +171,7 @@ class RouterDriver:
             drained: the host is.
             heir: another router of this host has left it addresses that are here now: it is MASTER in its place.
         """
-        advertised = time.monotonic() if heir else self._ledger.advertised
-        self._ledger.clear()
+        advertised = time.monotonic() if heir else self._ledger.advertised  # noted until it is known what comes of it
         self.leaving = False
         self._tracking.start(as_master=advertised is not None)
         self._handle(self._usable())
@@ -301,7 +300,8 @@ class RouterDriver:
     def address_deleted(self, vip: Vip) -> None:
         """An address is gone from its interface; if we hold it, somebody deleted it."""
         if vip.held:
-            vip.held = False
+            # A renewal after the deletion has made it anew, and the monitor is deaf to renewals.
+            self.vips.remove((vip.config.address,))
             self._put_back(vip)
 
     def addresses_arrived(self, vips: Iterable[Vip]) -> None:

@@ -4,11 +4,11 @@ import logging
 
 from vrrpd.config.model import Config
 from vrrpd.ledger import Ledger
-from vrrpd.net.addresses import leftover_removal
 from vrrpd.net.adverts import AdvertSocket
 from vrrpd.net.links import LinkMonitor
-from vrrpd.net.netlink import Batch, route_socket, transact
+from vrrpd.net.netlink import route_socket
 from vrrpd.protocol.timing import PRIORITY_RESIGN
+from vrrpd.speaker.leftovers import remove_leftovers
 from vrrpd.speaker.outgoing import outgoing
 
 log = logging.getLogger(__name__)
@@ -18,7 +18,7 @@ def resign(config: Config, ledger: Ledger) -> None:
     """Resign every router that was MASTER, then remove every address that a vrrpd has added.
 
     Raises:
-        OSError: the kernel refuses a socket.
+        OSError: the kernel refuses a socket, or keeps an address.
     """
     requests = route_socket()
     monitor = LinkMonitor(requests)
@@ -41,5 +41,4 @@ def resign(config: Config, ledger: Ledger) -> None:
                     socket.send_to(message, way.source, way.peer)
         except OSError as error:
             log.error("(%s) cannot resign: %s", instance.name, error.strerror)  # noqa: TRY400
-    left = [entry for entry in monitor.addresses.values() if entry.ours]
-    transact(requests, Batch([request for entry in left for request in leftover_removal(*entry.key)]))
+    remove_leftovers(requests, [entry for entry in monitor.addresses.values() if entry.ours])

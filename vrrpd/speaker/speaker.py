@@ -11,15 +11,14 @@ from vrrpd.channel import Anomalous, Begin, Burden, Entered, Holds
 from vrrpd.config.model import Config, VrrpInstance
 from vrrpd.histogram import Histogram
 from vrrpd.ledger import Ledger, RouterKey
-from vrrpd.net.addresses import leftover_removal
 from vrrpd.net.links import InterfaceAddress, Link
-from vrrpd.net.netlink import Batch, transact
 from vrrpd.protocol.advert import Family
 from vrrpd.speaker import realtime
 from vrrpd.speaker.driver import RouterDriver
 from vrrpd.speaker.host import Host
 from vrrpd.speaker.kernel import Kernel
 from vrrpd.speaker.lease import Lease
+from vrrpd.speaker.leftovers import remove_leftovers
 from vrrpd.speaker.pacer import Pacer
 from vrrpd.speaker.port import Port
 from vrrpd.speaker.rate_limit import RateLimit
@@ -76,7 +75,10 @@ class Speaker:
         self._watch_monitor()
         self.apply(self._config)
         self._host.lease.renew()  # who died may have been about to
-        self._remove_leftovers()
+        try:
+            self._remove_leftovers()
+        except OSError as error:
+            log.error("cannot remove what a vrrpd had left: %s", error.strerror)  # noqa: TRY400
 
     def apply(self, config: Config) -> dict[str, list[str]]:
         """Make `config` the one in force; returns the names of the instances that were touched, by what was done."""
@@ -131,11 +133,19 @@ class Speaker:
         return [driver for driver in self._routers.values() if not driver.leaving]
 
     async def shutdown(self) -> None:
-        """Stop every router: resign, hand over, remove the addresses."""
+        """Stop every router: resign, hand over, remove the addresses.
+
+        Raises:
+            OSError: the kernel keeps one.
+        """
         self._all_left = self._loop.create_future()
         self.shutdown_now()
         if self._routers:
             await self._all_left
+        # What was put back unknown to us, or was not let go the first time, is to outlast us no more than the rest.
+        self.kernel.monitor.read_anew()
+        self._watch_monitor()
+        self._remove_leftovers()
 
     def shutdown_now(self) -> None:
         """Stop every router; those that are being stopped already wait for no successor any more."""
@@ -224,13 +234,15 @@ class Speaker:
         self._interfaces = {name for driver in self._routers.values() for name in driver.interfaces}
 
     def _remove_leftovers(self) -> None:
-        """Addresses that bear our mark but that this process does not hold are an earlier life's."""
+        """Addresses that bear our mark but that no router holds are an earlier life's, or have escaped us.
+
+        Raises:
+            OSError: the kernel keeps one.
+        """
         held = {key for key, (_, vip) in self._vips.items() if vip.held}
         left = [entry for key, entry in self.kernel.monitor.addresses.items() if entry.ours and key not in held]
-        transact(self.kernel.requests, Batch([request for entry in left for request in leftover_removal(*entry.key)]))
-        for entry in left:
-            log.info("removed %s/%d, which an earlier vrrpd had left", entry.address, entry.prefix_length)
         if left:
+            remove_leftovers(self.kernel.requests, left)
             self._monitor_readable()
 
     def _watch_monitor(self) -> None:

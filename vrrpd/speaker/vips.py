@@ -11,11 +11,9 @@ from vrrpd.net.links import LinkMonitor
 from vrrpd.net.netlink import NO_OPERATION, Batch, transact
 from vrrpd.protocol.advert import IPAddress
 from vrrpd.speaker.kernel import Kernel
+from vrrpd.speaker.leftovers import GONE
 
 AddressKey = tuple[int, IPAddress, int]
-
-_GONE = (errno.EADDRNOTAVAIL, errno.ENODEV, errno.ENXIO)
-"""No address to remove, no interface, an interface without IPv6 (disabled, or too small an MTU)."""
 
 
 class Vip(Struct, eq=False):
@@ -157,7 +155,7 @@ class VirtualAddresses:
         stuck: list[Vip] = []
         for position, vip in enumerate(batch, len(first)):
             error = failed.get(position)
-            gone = error is None or error.errno in _GONE
+            gone = error is None or error.errno in GONE
             vip.held = not gone
             vip.error = "" if gone or error is None else _explain(error, vip)
             if not gone:

@@ -304,6 +304,7 @@ class Supervisor:
             self._end(EXIT_OK if code == 0 else EXIT_FAILED)
         elif not self._ever_started:
             log.critical("the speaker could not start")
+            resign_apart(self._config, self._ledger)
             self._end(EXIT_FAILED)
         else:
             log.error("speaker %d %s", speaker.pid, how)
@@ -350,8 +351,8 @@ class Supervisor:
                 return
         notify("STOPPING=1")
         self._start_at = None
-        if self._speaker is None:
-            resign_apart(self._config, self._ledger)  # where none could be started for the one that died
+        if self._speaker is None:  # it kept crashing, or no other one could be forked
+            resign_apart(self._config, self._ledger)
             self._end(EXIT_OK)
             return
         self._kill_at = time.monotonic() + self._stop_timeout
