@@ -21,6 +21,7 @@ from tests.peers import (
     master_and_backup,
     settings,
     start_as,
+    start_as_master_soon,
     wait_served_by,
 )
 from vrrpd.lan.capture import Capture
@@ -165,9 +166,8 @@ def test_a_speaker_that_hangs_does_not_keep_the_daemon_from_stopping(network: Ne
 @pytest.mark.parametrize("afterwards", ["reload", "drain", "undrain"])
 def test_nothing_takes_back_a_stop(network: Network, afterwards: str) -> None:
     master = network.vrrpd("r1", settings(4, advert_int=1.0))
-    master.write_configuration()
-    process = master.run()
-    master.wait_until(MASTER, DEADLINE)
+    start_as_master_soon(master)
+    (process,) = master._roots
     process.send_signal(signal.SIGTERM)
     eventually(lambda: master.router_status()["yielding"], "it hands over")
     if afterwards == "reload":
