@@ -153,6 +153,7 @@ def test_a_standby_that_dies_is_replaced_and_counts_for_nothing(network: Network
     assert master.router_status()["reason"] == "resumed"
 
 
+@pytest.mark.lan
 def test_a_speaker_that_hangs_does_not_keep_the_daemon_from_stopping(network: Network) -> None:
     """It is killed, not replaced; what it held is removed."""
     master = network.vrrpd("r1", settings(4))
@@ -177,6 +178,7 @@ def test_nothing_takes_back_a_stop(network: Network, afterwards: str) -> None:
     assert not master.host.has_address(ip_of(VIPS[4]))
 
 
+@pytest.mark.lan
 def test_only_one_vrrpd_runs_in_a_network_namespace(network: Network) -> None:
     """Each would take the other's addresses for leftovers."""
     first = network.vrrpd("r1", settings(4))

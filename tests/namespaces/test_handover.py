@@ -230,6 +230,7 @@ def test_drain_without_a_daemon_says_so(network: Network) -> None:
         assert "no vrrpd listens there" in done.stderr
 
 
+@pytest.mark.lan
 def test_a_router_that_comes_back_while_its_host_is_drained_competes_after_the_drain(network: Network) -> None:
     """A reload removes it, the host is drained, a reload puts it back, all before its addresses are released."""
     kept, removed = (
