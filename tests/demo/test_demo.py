@@ -171,7 +171,6 @@ def running() -> Iterator[list[Running]]:
         demo.process.communicate()
 
 
-@pytest.mark.lan
 @pytest.mark.parametrize("moment", ["r1 is MASTER and answers", "freeze: SIGSTOP"])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
 def test_nothing_is_left_once_an_interrupted_demo_has_ended(
