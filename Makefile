@@ -1,7 +1,7 @@
 # Everything runs in .venv, which is made from the lock files. Debian packages that the tests need are installed as root.
 BIN := .venv/bin
 
-.PHONY: demo test test-ipvs test-kube test-deploy test-cluster lint fmt bench bench-full bench-speaker bench-agent bench-ipvs soak clean
+.PHONY: demo test test-lan test-ipvs test-kube test-deploy test-cluster lint fmt bench bench-full bench-speaker bench-agent bench-ipvs soak clean
 
 demo: .venv/installed  ## live failovers of real routers in namespaces, and their outage; DEMO="--fault all"
 	$(BIN)/vrrpd demo $(DEMO)
@@ -9,6 +9,10 @@ demo: .venv/installed  ## live failovers of real routers in namespaces, and thei
 test: .venv/installed-dev  ## unit, simulation, namespaces, interop with real keepalived and FRR, a real IPVS kernel
 	.ci/packages keepalived frr faketime ucarp chromium user-mode-linux kmod ipvsadm iproute2 nftables iptables openssl
 	$(BIN)/pytest $(TESTS)
+
+test-lan: .venv/installed-dev  ## elections beside keepalived and FRR, long times and many routers, campaigns; five minutes, as root
+	.ci/packages keepalived frr ucarp nftables
+	$(BIN)/pytest -m lan
 
 test-ipvs: .venv/installed-dev  ## connections through IPVS at length, and what needs nftables as well; four minutes, as root
 	.ci/packages user-mode-linux kmod ipvsadm iproute2 iptables qemu-system-x86 linux-image-amd64 busybox-static

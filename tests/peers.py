@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+from msgspec.structs import replace
 
 from benchmarks.peers import BACKUP, MASTER, Daemon, RouterSettings, Vrrpd
 from vrrpd.lan.capture import Frame
@@ -62,13 +63,29 @@ def start_as(state: str, daemon: Daemon) -> None:
     daemon.wait_until(state, DEADLINE)
 
 
+def start_as_master_soon(daemon: Vrrpd) -> None:
+    """Start it with short intervals, and give its routers, once they are MASTER, those that they are to have."""
+    wanted = daemon.routers
+    daemon.routers = [replace(router, advert_int=ADVERT_INT_ALONE) for router in wanted]
+    daemon.start()
+    for router in daemon.routers:
+        daemon.wait_until(MASTER, DEADLINE, router)
+    daemon.routers = wanted
+    daemon.reload()
+    for router in wanted:
+        eventually(lambda: daemon.router_status(router)["advert_int"] == router.advert_int, "its own interval")  # noqa: B023
+
+
 def master_and_backup(
     network: Network, family: int, *extra: str, advert_int: float = ADVERT_INT
 ) -> tuple[Vrrpd, Vrrpd]:
     """A vrrpd that is MASTER, with further lines of configuration, and its BACKUP."""
     master = network.vrrpd("r1", settings(family, 200, *extra, advert_int=advert_int))
     backup = network.vrrpd("r2", settings(family, 100, advert_int=advert_int))
-    start_as(MASTER, master)
+    if advert_int > ADVERT_INT:
+        start_as_master_soon(master)
+    else:
+        start_as(MASTER, master)
     start_as(BACKUP, backup)
     return master, backup
 

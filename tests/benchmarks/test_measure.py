@@ -165,6 +165,7 @@ def test_a_loss_of_adverts_is_a_loss_at_every_receiver(arena: Arena) -> None:
         eventually(lambda: arena.adverts(capture).last_of_others("r1"), f"{second.host.name} hears nobody")
 
 
+@pytest.mark.lan
 def test_the_example_of_another_speaker_elects_a_master_that_serves(tmp_path: Path) -> None:
     (ucarp,) = choose([str(UCARP)], None)[0]
     with Arena(ucarp, Setting(advert_int=1, probes=("icmp",)), tmp_path) as there:
@@ -182,6 +183,7 @@ def program(description: Path, out: Path, *more: str, place: Path | None = None)
     return subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
 
 
+@pytest.mark.lan
 def test_ctrl_c_keeps_what_is_done_and_resume_does_the_rest_also_beside_a_speaker_that_does_not_run(
     description: Path, tmp_path: Path
 ) -> None:
@@ -223,6 +225,7 @@ def test_ctrl_c_keeps_what_is_done_and_resume_does_the_rest_also_beside_a_speake
     assert {one.priority for one in heard} == {200, 0, 100}
 
 
+@pytest.mark.lan
 def test_a_speaker_that_does_not_stop_or_is_not_there_costs_nobody_else_a_run(
     description: Path, tmp_path: Path
 ) -> None:
@@ -253,6 +256,7 @@ def test_a_speaker_that_does_not_stop_or_is_not_there_costs_nobody_else_a_run(
     assert "any fault at 0.05 s: absent: [Errno 2] No such file or directory: '/nonexistent'" in notes
 
 
+@pytest.mark.lan
 def test_nothing_is_left_of_a_campaign_that_is_killed(description: Path, tmp_path: Path) -> None:
     place = tmp_path / "scratch"
     place.mkdir()
@@ -273,6 +277,7 @@ def test_nothing_is_left_of_a_campaign_that_is_killed(description: Path, tmp_pat
     eventually(lambda: not left(), "the end of all of it")
 
 
+@pytest.mark.lan
 def test_a_router_that_was_master_is_known_again_whatever_its_successor_advertises(tmp_path: Path) -> None:
     """FRR's masters advertise themselves as IPv6 routers, with a hop limit."""
     (frr,) = choose(["frr"], None)[0]

@@ -11,7 +11,7 @@ from vrrpd.lan.capture import Capture
 from vrrpd.lan.hosts import Host
 from vrrpd.lan.probe import Prober
 
-pytestmark = pytest.mark.interop
+pytestmark = [pytest.mark.interop, pytest.mark.lan]
 
 SEVERAL = {
     4: ("192.0.2.100/32", "192.0.2.7/32", "192.0.2.101/32"),

@@ -11,7 +11,7 @@ from tests.interop.pair import Pair, Peer, peers
 from tests.peers import ADVERT_INT, DEADLINE, Network, advert_of, eventually, families, ip_of, settings
 from vrrpd.lan.capture import Capture, Frame
 
-pytestmark = pytest.mark.interop
+pytestmark = [pytest.mark.interop, pytest.mark.lan]
 
 INTERVALS = (0.01, 1, 40.95)
 """Seconds; the last stays in force longest, so it comes last."""

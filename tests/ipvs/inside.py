@@ -23,7 +23,7 @@ def is_inside() -> bool:
     return INSIDE in os.environ
 
 
-def run_tests(machine: Machine, where: str, scratch: Path, timeout: float) -> None:
+def run_tests(machine: Machine, where: str, scratch: Path, timeout: float, *options: str) -> None:
     """Boot the machine, and have every test in there pass, more than one.
 
     Args:
@@ -31,8 +31,9 @@ def run_tests(machine: Machine, where: str, scratch: Path, timeout: float) -> No
         where: the tests, from the top of the project.
         scratch: an empty directory.
         timeout: seconds for the tests and the boot.
+        options: pytest's.
     """
-    command = [sys.executable, "-m", "pytest", "--color=no", where]
+    command = [sys.executable, "-m", "pytest", "--color=no", where, *options]
     environment = {
         INSIDE: "1",
         "CI": "true",

@@ -69,7 +69,7 @@ def test_the_form_of_an_unsolicited_neighbour_advertisement(network: Network) ->
 @families
 def test_the_advert_leaves_first_then_one_announcement_of_each_address(network: Network, family: int) -> None:
     addresses = tuple(VIPS[family].replace("100", f"10{last}") for last in range(5))
-    router = network.vrrpd("r1", settings(family, addresses=addresses))
+    router = network.vrrpd("r1", settings(family, addresses=addresses, advert_int=0.3))  # no second advert so soon
     expected = {ip_of(address) for address in addresses} | ({"fe80::200:5eff:fe00:233"} if family == 6 else set())
     with Capture(network.lan) as capture:
         router.start()

@@ -23,6 +23,7 @@ from tests.peers import (
     master_and_backup,
     settings,
     start_as,
+    start_as_master_soon,
     wait_served_by,
 )
 from vrrpd.lan.capture import Capture
@@ -201,6 +202,7 @@ def test_a_standby_that_dies_is_replaced_and_counts_for_nothing(network: Network
     assert master.router_status()["reason"] == "resumed"
 
 
+@pytest.mark.lan
 def test_a_speaker_that_hangs_does_not_keep_the_daemon_from_stopping(network: Network) -> None:
     """It is killed, not replaced; what it held is removed."""
     master = network.vrrpd("r1", settings(4))
@@ -214,9 +216,8 @@ def test_a_speaker_that_hangs_does_not_keep_the_daemon_from_stopping(network: Ne
 @pytest.mark.parametrize("afterwards", ["reload", "drain", "undrain"])
 def test_nothing_takes_back_a_stop(network: Network, afterwards: str) -> None:
     master = network.vrrpd("r1", settings(4, advert_int=1.0))
-    master.write_configuration()
-    process = master.run()
-    master.wait_until(MASTER, DEADLINE)
+    start_as_master_soon(master)
+    (process,) = master._roots
     process.send_signal(signal.SIGTERM)
     eventually(lambda: master.router_status()["yielding"], "it hands over")
     if afterwards == "reload":
@@ -226,6 +227,7 @@ def test_nothing_takes_back_a_stop(network: Network, afterwards: str) -> None:
     assert not master.host.has_address(ip_of(VIPS[4]))
 
 
+@pytest.mark.lan
 def test_only_one_vrrpd_runs_in_a_network_namespace(network: Network) -> None:
     """Each would take the other's addresses for leftovers."""
     first = network.vrrpd("r1", settings(4))

@@ -100,6 +100,7 @@ table inet mute {
 """
 
 
+@pytest.mark.lan
 @families
 def test_a_router_that_cannot_send_is_in_fault_instead_of_a_second_master(network: Network, family: int) -> None:
     """Its own firewall drops what it says, so that it hears no answer; it is the better one."""

@@ -20,6 +20,7 @@ from tests.peers import (
     master_and_backup,
     settings,
     start_as,
+    start_as_master_soon,
     wait_served_by,
 )
 from vrrpd.lan.capture import Capture
@@ -53,7 +54,7 @@ def test_a_stopped_master_is_succeeded_without_a_lost_probe(
         pytest.fail(missing)
     master = network.vrrpd("r1", settings(family, 200, advert_int=interval))
     backup = network.add(successor, "r2", [settings(family, 100, advert_int=interval)])
-    start_as(MASTER, master)
+    start_as_master_soon(master)
     start_as(BACKUP, backup)
     vip = ip_of(VIPS[family])
     with Prober(network.lan.host("client"), vip) as prober, Capture(network.lan) as capture:
@@ -229,6 +230,7 @@ def test_drain_without_a_daemon_says_so(network: Network) -> None:
         assert "no vrrpd listens there" in done.stderr
 
 
+@pytest.mark.lan
 def test_a_router_that_comes_back_while_its_host_is_drained_competes_after_the_drain(network: Network) -> None:
     """A reload removes it, the host is drained, a reload puts it back, all before its addresses are released."""
     kept, removed = (
@@ -236,9 +238,7 @@ def test_a_router_that_comes_back_while_its_host_is_drained_competes_after_the_d
         settings(4, 200, vrid=52, addresses=("192.0.2.101/32",), advert_int=1),
     )
     daemon = network.vrrpd("r1", kept, removed)
-    daemon.start()
-    for router in (kept, removed):
-        daemon.wait_until(MASTER, DEADLINE, router)
+    start_as_master_soon(daemon)
     daemon.routers = [kept]
     daemon.reload()
     daemon.ask("drain")
@@ -257,7 +257,7 @@ def test_a_speaker_that_dies_in_a_handover_loses_no_probe(network: Network, fami
     """Another begins the handover anew. The successor's priority has it wait for a second."""
     master = network.vrrpd("r1", settings(family, 200, advert_int=1.0))
     backup = network.vrrpd("r2", settings(family, 1, advert_int=1.0))
-    start_as(MASTER, master)
+    start_as_master_soon(master)
     start_as(BACKUP, backup)
     with Prober(network.lan.host("client"), ip_of(VIPS[family])) as prober:
         prober.wait_answered(DEADLINE)

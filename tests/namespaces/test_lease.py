@@ -48,6 +48,7 @@ def is_ours(address: str, vip: str) -> bool:
     return address in {vip, "fe80::200:5eff:fe00:233"}
 
 
+@pytest.mark.lan
 @families
 def test_addresses_of_a_live_daemon_outlast_many_leases(network: Network, family: int) -> None:
     daemon = master(network, alone(family))
@@ -85,6 +86,7 @@ def wait_for_lifetime(daemon: Vrrpd, address: str, expected: set[int]) -> None:
     eventually(lambda: lifetime(daemon, address) in expected, f"a lifetime of {expected} s")
 
 
+@pytest.mark.lan
 def test_an_interface_that_is_gone_does_not_end_the_renewals_elsewhere(network: Network) -> None:
     """What cannot be renewed is reported; what can be is."""
     client = network.lan.host("r1")

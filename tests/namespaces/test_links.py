@@ -157,12 +157,17 @@ def test_a_renamed_interface_is_left_and_found_again(network: Network, family: i
 
 
 @families
-def test_another_interface_that_takes_the_name_is_used(network: Network, family: int) -> None:
+@pytest.mark.parametrize("unseen", [False, True], ids=["as it happens", "unseen"])
+def test_another_interface_that_takes_the_name_is_used(network: Network, family: int, unseen: bool) -> None:
     router = running(network, alone(family))
     host, vip = router.host, ip_of(VIPS[family])
     host.add_interface("eth1", network.lan)
+    if unseen:
+        router.freeze()
     rename(host, "eth0", "old0")
     rename(host, "eth1", "eth0")
+    if unseen:
+        router.thaw()
     router.wait_until(MASTER, DEADLINE)
     eventually(lambda: host.has_address(vip), "the address is on the new interface")
     eventually(lambda: not host.has_address(vip, "old0"), "the address is off the old one")

@@ -135,6 +135,7 @@ def test_an_address_that_moves_between_instances_stays(network: Network) -> None
     assert [count["addresses_restored"] for count in counters] == [0, 0]
 
 
+@pytest.mark.lan
 def test_reloads_as_fast_as_they_come(network: Network) -> None:
     """Every second one changes an address and the priority."""
     one, other = settings(4, 200), settings(4, 210, addresses=(VIPS[4], "192.0.2.101/32"))

@@ -99,6 +99,7 @@ def test_a_router_added_by_reload_is_heard(network: Network, family: int) -> Non
     assert second.state() == MASTER
 
 
+@pytest.mark.lan
 @families
 def test_every_advert_for_a_crowd_of_routers_is_counted_and_heeded(network: Network, family: int) -> None:
     """They are let gather where many come one by one, and the usual ones are only noted."""

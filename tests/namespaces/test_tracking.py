@@ -16,7 +16,7 @@ pytestmark = pytest.mark.namespaces
 def test_without_a_tracked_interface_there_is_fault(network: Network, family: int) -> None:
     master = network.vrrpd("r1", settings(family, 200, 'track_interface = ["eth1"]'))
     backup = network.vrrpd("r2", settings(family, 100))
-    master.start()
+    start_as("FAULT", master)
     start_as(MASTER, backup)
     assert master.state() == "FAULT"
     assert master.router_status()["reason"] == "eth1, which is tracked, does not exist"

@@ -123,6 +123,8 @@ class Referee:
         after = host.router.state
         self._require_consistency(host, after)
         self._require_brevity(host, event, before, effects)
+        if before is State.INIT:
+            self._hearing.pop(host, None)  # an earlier life's, which has crashed: an owner need not wait for anything
         if after is State.MASTER and host in self._hearing:
             self._require_its_turn(host)
         self._note_hearing(host, event, before)

@@ -9,6 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 from tests.simulation.episodes import FIRST_ADDRESS, INTERVALS, VIPS, Fault, Mishap, befall, calm
 from tests.simulation.lan import Lan, Machine, Weather
 from tests.simulation.referee import CLOCK_DEVIATION_MAX, Referee
+from vrrpd.protocol.effects import State
 from vrrpd.protocol.parameters import Parameters
 from vrrpd.protocol.timing import PRIORITY_OWNER, Centiseconds
 
@@ -131,3 +132,22 @@ class FaultyLan(RuleBasedStateMachine):
 
 FaultyLan.TestCase.settings = settings(max_examples=100, stateful_step_count=30)
 TestFaultyLan = FaultyLan.TestCase
+
+
+def test_an_owner_that_is_started_anew_while_another_is_master_waits_for_nothing() -> None:
+    """Two owners are one too many, and the referee judges each life by what that one has heard."""
+    owner = configured(PRIORITY_OWNER, INTERVALS[0], preempt=True, preempt_delay=0, recovery_delay=0)
+    faulty = FaultyLan()
+    faulty.switch_on(
+        machines=tuple(Machine(FIRST_ADDRESS + place, owner) for place in range(2)),
+        longest_delay=0.1,
+        duplication=0.0,
+        seed=0,
+    )
+    faulty.it_is_quiet_for_a_while()
+    lower, higher = faulty.lan.hosts
+    assert (lower.state, higher.state) == (State.BACKUP, State.MASTER)
+    faulty.something_happens_to_a_host(host=0, fault=Fault.RESPAWN)
+    assert lower.state is State.MASTER
+    faulty.it_is_quiet_for_a_while()
+    assert (lower.state, higher.state) == (State.BACKUP, State.MASTER)

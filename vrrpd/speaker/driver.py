@@ -390,8 +390,8 @@ class RouterDriver:
         self._announcer.rehearse()
 
     def _prepare(self) -> None:
-        for given_up in self.vips.look_at_interfaces():
-            self._put_back(given_up)
+        for missing in self.vips.look_at_interfaces():
+            self._put_back(missing)
         self._announcer.prepare(tuple(self.vips))
 
     def _handle(self, event: Event) -> None:

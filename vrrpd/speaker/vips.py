@@ -77,21 +77,25 @@ class VirtualAddresses:
     def look_at_interfaces(self) -> list[Vip]:
         """Learn the index of each interface and encode what must be encoded for it.
 
-        Returns the addresses that we had found there as the host's own and that the host has given up.
+        Returns the addresses that are to be put there again: the host's own that the host has given up, and those that
+        were on another interface, which had the name until now.
         """
-        monitor, given_up = self._kernel.monitor, []
+        monitor, missing = self._kernel.monitor, []
         foreign = {(entry.index, entry.address) for entry in monitor.addresses.values() if not entry.ours}
         for vip in self._vips.values():
+            was_here, index = vip.present, vip.index
             self._prepare(vip)
             vip.foreign = (vip.index, vip.config.address) in foreign
             entry = monitor.addresses.get(vip.key)
             if vip.held and entry is not None and not entry.ours and monitor.keeps_marks:
                 vip.held, vip.hosts_own = False, True  # somebody has put it there again, over ours
-            if vip.hosts_own and not vip.foreign:
+            given_up = vip.hosts_own and not vip.foreign
+            if given_up:
                 vip.hosts_own = False
-                given_up.append(vip)
+            if given_up or (was_here and vip.index not in (0, index)):
+                missing.append(vip)
         self._encode_addition([vip for vip in self._vips.values() if not vip.foreign])
-        return given_up
+        return missing
 
     def __iter__(self) -> Iterator[Vip]:
         return iter(self._vips.values())
