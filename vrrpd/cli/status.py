@@ -49,8 +49,9 @@ def run(arguments: argparse.Namespace) -> int:
 
 def as_text(status: dict[str, Any]) -> str:
     """The status for people: a line a router, a line an address that is not where it should be."""
+    count = len(status["routers"])
     lines = [
-        f"vrrpd {status['version']}, up {status['uptime_seconds']:.0f} s, {len(status['routers'])} virtual routers",
+        f"vrrpd {status['version']}, up {status['uptime_seconds']:.0f} s, {count} virtual router{'s' * (count != 1)}",
         "",
         f"{'NAME':<16}{'INTERFACE':<12}{'VRID':<6}{'STATE':<8}{'PRIORITY':<10}{'MASTER':<36} {'VIPS':<9}SINCE",
     ]
