@@ -101,7 +101,7 @@ def test_a_wrong_load_is_told(text: str) -> None:
         (("--fault", "stop,fire"), "'fire' is no fault"),
         (("--probe", "sctp"), "is no kind of probe"),
         (("--runs", "0"), "is not 1-1000"),
-        (("--routers", "1"), "is not 2-100"),
+        (("--routers", "1"), "is not 2-98"),
         (("--advert", ","), "'' is not 0.01-40.95 seconds"),
         (("--noise-limit", "nan"), "is not a number of milliseconds above 0"),
         (("--scale", "huge"), "is not quick or full"),
