@@ -1,6 +1,7 @@
 """What the checks need to know of the host: its interfaces and their addresses."""
 
 import contextlib
+from collections.abc import Iterable
 from ipaddress import IPv4Interface, IPv6Interface, ip_interface
 from pathlib import Path
 
@@ -39,7 +40,10 @@ class Interface(Struct, frozen=True):
     mtu: int = 1500
     """Bytes of an IP packet that leaves it unfragmented."""
     tells_of_others: bool = False
-    """It answers ARP for IPv4 addresses of other interfaces, or asks with them (arp_ignore < 1, arp_announce < 2)."""
+    """It has an IPv4 address, and answers ARP for those of other interfaces, or asks with them.
+
+    That is so with arp_ignore < 1, and with arp_announce < 2.
+    """
 
 
 Interfaces = dict[str, Interface]
@@ -71,11 +75,17 @@ def present_interfaces() -> Interfaces:
             link["flags"] & _IFF_UP_AND_RUNNING == _IFF_UP_AND_RUNNING,
             tuple(addresses[index]),
             link.get("IFLA_MTU"),
-            _setting(link.get("IFLA_IFNAME"), "arp_ignore") < 1
-            or _setting(link.get("IFLA_IFNAME"), "arp_announce") < 2,
+            _tells_of_others(link.get("IFLA_IFNAME"), addresses[index]),
         )
         for index, link in links.items()
     }
+
+
+def _tells_of_others(interface: str, addresses: Iterable[HostAddress]) -> bool:
+    """Of those without an IPv4 address, as the hundreds of a node's containers are, nothing is read."""
+    if all(entry.address.version != 4 or entry.address.is_loopback for entry in addresses):
+        return False
+    return _setting(interface, "arp_ignore") < 1 or _setting(interface, "arp_announce") < 2
 
 
 def _setting(interface: str, name: str) -> int:

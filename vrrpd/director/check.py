@@ -45,7 +45,7 @@ class _Host(NamedTuple):
     own: frozenset[IPAddress]
     """Addresses of the host."""
     telling: tuple[str, ...]
-    """Interfaces with an IPv4 address that tell of others' addresses by ARP."""
+    """Interfaces that tell of others' IPv4 addresses by ARP."""
     held: frozenset[IPAddress]
     """All that it has or may hold."""
     hidden: frozenset[IPAddress]
@@ -58,12 +58,7 @@ class _Host(NamedTuple):
         return cls(
             config.instances,
             frozenset(entry.address for entry in present if not entry.ours),
-            tuple(
-                name
-                for name, interface in interfaces.items()
-                if interface.tells_of_others
-                and any(entry.address.version == 4 and not entry.address.is_loopback for entry in interface.addresses)
-            ),
+            tuple(name for name, interface in interfaces.items() if interface.tells_of_others),
             frozenset(entry.address for entry in present) | {vip.address for vip in virtual},
             masqueraded(config.virtual_servers, [vip.interface_address for vip in virtual]),
         )
